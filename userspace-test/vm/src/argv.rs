@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From a [`Config`] to QEMU's command line.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::accel::Accel;
+use crate::config::{Card, Config};
+use crate::error::Error;
+
+/// The numbers of the file descriptors that QEMU is given, in this order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fds {
+    pub qmp: i32,
+    pub control: i32,
+    pub stdin: i32,
+    pub stdout: i32,
+    pub stderr: i32,
+    pub tty: i32,
+}
+
+/// The files of one run that QEMU reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Files<'a> {
+    pub kernel: &'a Path,
+    pub initrd: &'a Path,
+    pub dir: &'a Path,
+}
+
+/// The folders in which Debian's packages put the firmware.
+const FIRMWARE: [&str; 2] = ["/usr/share/seabios", "/usr/share/qemu"];
+
+pub(crate) fn build(config: &Config, accel: Accel, files: Files<'_>, fds: Fds) -> Result<Vec<OsString>, Error> {
+    let mut argv = Argv(Vec::new());
+    for dir in FIRMWARE {
+        argv.pair("-L", dir);
+    }
+    argv.flag("-nodefaults");
+    argv.flag("-no-user-config");
+    argv.flag("-no-reboot");
+    argv.pair("-display", "none");
+    argv.pair("-machine", "q35,vmport=off,hpet=off,i8042=off,smbus=off,sata=off");
+    argv.pair("-smp", config.smp.to_string());
+    argv.pair("-m", config.mem_mib.to_string());
+    match accel {
+        Accel::Kvm => {
+            argv.pair("-accel", "kvm");
+            argv.pair("-cpu", "host");
+        }
+        Accel::Tcg => {
+            argv.pair("-accel", "tcg");
+            argv.pair("-cpu", "max");
+        }
+    }
+    if config.icount {
+        argv.pair("-icount", "shift=0,sleep=off");
+        argv.pair("-seed", "1");
+        argv.pair("-rtc", "base=2026-01-01,clock=vm");
+    }
+
+    argv.pair("-kernel", files.kernel);
+    argv.pair("-initrd", files.initrd);
+    argv.pair("-append", kernel_line(config));
+    argv.pair("-serial", format!("file:{}", escape(&files.dir.join("serial.log"))?));
+
+    argv.pair("-chardev", format!("socket,id=qmp,fd={}", fds.qmp));
+    argv.pair("-mon", "chardev=qmp,mode=control");
+    // Without ioeventfd a port is served before the guest's next instruction:
+    // what the guest has written is out, and under icount in the same order
+    // each time.
+    argv.pair("-device", "virtio-serial-pci,id=ports,ioeventfd=off,max_ports=8");
+    for (number, id, fd) in [
+        (1, "control", fds.control),
+        (2, "stdin", fds.stdin),
+        (3, "stdout", fds.stdout),
+        (4, "stderr", fds.stderr),
+    ] {
+        argv.pair("-chardev", format!("socket,id={id},fd={fd}"));
+        argv.pair(
+            "-device",
+            format!("virtserialport,bus=ports.0,nr={number},chardev={id},name=sgring.{id}"),
+        );
+    }
+    if config.tty {
+        argv.pair("-chardev", format!("socket,id=tty,fd={}", fds.tty));
+        argv.pair("-device", "virtconsole,bus=ports.0,nr=0,chardev=tty");
+    }
+    if let Some(dir) = &config.share {
+        let dir = dir
+            .canonicalize()
+            .map_err(|e| Error::setup(format!("share {}: {e}", dir.display())))?;
+        argv.pair(
+            "-fsdev",
+            format!("local,id=share,security_model=none,path={}", escape(&dir)?),
+        );
+        argv.pair("-device", "virtio-9p-pci,fsdev=share,mount_tag=share");
+    }
+    sound(&mut argv, config, files.dir)?;
+    for pattern in &config.trace {
+        argv.pair("-trace", pattern);
+    }
+    argv.0.extend(config.qemu_args.iter().cloned());
+    Ok(argv.0)
+}
+
+fn kernel_line(config: &Config) -> String {
+    // A panic ends the VM (-no-reboot), and an oops is a panic: nothing after
+    // it can be believed.
+    let mut line = String::from("console=ttyS0 rdinit=/init panic=-1 oops=panic loglevel=7");
+    line.push_str(" nokaslr norandmaps tsc=reliable");
+    for arg in &config.kernel_args {
+        line.push(' ');
+        line.push_str(arg);
+    }
+    line
+}
+
+fn sound(argv: &mut Argv, config: &Config, dir: &Path) -> Result<(), Error> {
+    if config.card == Card::None {
+        return Ok(());
+    }
+    let options = match &config.audiodev {
+        None => format!(
+            "wav,id=snd,path={},out.frequency={},timer-period=1000",
+            escape(&dir.join("capture.wav"))?,
+            config.rate
+        ),
+        Some(options) => {
+            let (driver, rest) = options.split_once(',').unwrap_or((options, ""));
+            let mut full = format!("{driver},id=snd");
+            if driver == "wav" && !rest.split(',').any(|o| o.starts_with("path=")) {
+                full.push_str(&format!(",path={}", escape(&dir.join("capture.wav"))?));
+            }
+            if !rest.is_empty() {
+                full.push(',');
+                full.push_str(rest);
+            }
+            full
+        }
+    };
+    argv.pair("-audiodev", options);
+    let props: String = config.device_props.iter().map(|p| format!(",{p}")).collect();
+    match config.card {
+        Card::Sgring => {
+            argv.pair(
+                "-chardev",
+                format!("file,id=tap,path={}", escape(&dir.join("tap.raw"))?),
+            );
+            // A port of its own, so that the card can be unplugged.
+            argv.pair("-device", "pcie-root-port,id=slot1,chassis=1,slot=1");
+            argv.pair(
+                "-device",
+                format!("sgring,id=card,bus=slot1,audiodev=snd,tap=tap{props}"),
+            );
+        }
+        Card::Hda => {
+            argv.pair("-device", "intel-hda,id=card");
+            argv.pair("-device", format!("hda-duplex,bus=card.0,audiodev=snd{props}"));
+        }
+        Card::Ac97 => argv.pair("-device", format!("AC97,id=card,audiodev=snd{props}")),
+        Card::Es1370 => argv.pair("-device", format!("ES1370,id=card,audiodev=snd{props}")),
+        Card::Virtio => argv.pair("-device", format!("virtio-sound-pci,id=card,audiodev=snd{props}")),
+        Card::None => {}
+    }
+    Ok(())
+}
+
+/// A path as a value in one of QEMU's option lists, where a comma is doubled.
+fn escape(path: &Path) -> Result<String, Error> {
+    path.to_str()
+        .map(|text| text.replace(',', ",,"))
+        .ok_or_else(|| Error::setup(format!("{}: not UTF-8", path.display())))
+}
+
+struct Argv(Vec<OsString>);
+
+impl Argv {
+    fn flag(&mut self, name: &str) {
+        self.0.push(name.into());
+    }
+
+    fn pair(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+}
+
+/// A command line as a shell would read it, for `qemu.cmd`.
+pub(crate) fn shell_line(program: &Path, args: &[OsString]) -> String {
+    let mut text = quote(&program.to_string_lossy());
+    for arg in args {
+        let arg = arg.to_string_lossy();
+        text.push_str(if arg.starts_with('-') { " \\\n  " } else { " " });
+        text.push_str(&quote(&arg));
+    }
+    text.push('\n');
+    text
+}
+
+/// One word of a POSIX shell.
+pub(crate) fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FDS: Fds = Fds {
+        qmp: 10,
+        control: 11,
+        stdin: 12,
+        stdout: 13,
+        stderr: 14,
+        tty: 15,
+    };
+
+    fn line(config: &Config, accel: Accel) -> String {
+        let files = Files {
+            kernel: Path::new("/k"),
+            initrd: Path::new("/i"),
+            dir: Path::new("/run,1"),
+        };
+        let args = build(config, accel, files, FDS).unwrap();
+        args.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
+    }
+
+    #[test]
+    fn icount_brings_its_seed_and_its_clock() {
+        let line = line(&Config::new(["true"]).icount(true), Accel::Tcg);
+        assert!(line.contains("-icount shift=0,sleep=off -seed 1 -rtc base=2026-01-01,clock=vm"));
+    }
+
+    #[test]
+    fn each_card_is_the_only_one() {
+        let devices = [
+            (Card::Sgring, "sgring,id=card,bus=slot1,audiodev=snd,tap=tap"),
+            (Card::Hda, "hda-duplex"),
+            (Card::Ac97, "AC97,id=card"),
+            (Card::Es1370, "ES1370,id=card"),
+            (Card::Virtio, "virtio-sound-pci,id=card"),
+        ];
+        for (card, device) in devices {
+            let line = line(&Config::new(["true"]).card(card), Accel::Tcg);
+            for (other, theirs) in devices {
+                assert_eq!(line.contains(theirs), other == card, "{device}: {line}");
+            }
+        }
+        let none = line(&Config::new(["true"]).card(Card::None), Accel::Tcg);
+        assert!(!none.contains("audiodev"));
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_doubled() {
+        let line = line(&Config::new(["true"]), Accel::Tcg);
+        assert!(line.contains("path=/run,,1/capture.wav"), "{line}");
+    }
+
+    #[test]
+    fn a_wav_of_ones_own_still_lands_in_the_run() {
+        let config = Config::new(["true"]).audiodev("wav,out.frequency=96000");
+        assert!(
+            line(&config, Accel::Tcg).contains("wav,id=snd,path=/run,,1/capture.wav,out.frequency=96000")
+        );
+        let config = Config::new(["true"]).audiodev("pipewire");
+        assert!(line(&config, Accel::Tcg).contains("-audiodev pipewire,id=snd "));
+    }
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quote("a-b=c"), "a-b=c");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The guest's file system: four archives one after the other.
+//!
+//! base (Debian's userland), modules (of the kernel), payload (our init,
+//! driver and programs) and job (the command and its files). The kernel unpacks
+//! them in order, a later file replaces an earlier one.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::argv::quote;
+use crate::config::{Card, Config};
+use crate::cpio::Writer;
+use crate::error::Error;
+use crate::layout::Layout;
+
+const INIT: &str = include_str!("../guest/init");
+
+/// Our programs that the guest has in its path.
+const PROGRAMS: [&str; 1] = ["sgring-play"];
+
+/// Virtual seconds between the command's end and power off. The audio backend
+/// holds at most two of its buffers: 2 x 1024 frames, 43 ms at 48 kHz, 256 ms
+/// at 8 kHz.
+const SETTLE: &str = "0.3";
+
+pub(crate) fn write(path: &Path, layout: &Layout, release: &str, config: &Config, end: &str) -> Result<(), Error> {
+    let fail = |what: &Path, e: io::Error| Error::setup(format!("{}: {e}", what.display()));
+    let mut out = File::create(path).map_err(|e| fail(path, e))?;
+    for archive in [layout.base(), layout.modules(release)] {
+        let mut input = File::open(&archive)
+            .map_err(|e| Error::setup(format!("{}: {e}: the guest image is not set up", archive.display())))?;
+        let copied = io::copy(&mut input, &mut out).map_err(|e| fail(&archive, e))?;
+        let missing = usize::try_from((512 - copied % 512) % 512).unwrap_or(0);
+        out.write_all(&[0; 512][..missing]).map_err(|e| fail(path, e))?;
+    }
+    let out = payload(Writer::new(io::BufWriter::new(out)), layout, release, config)?;
+    let out = job(Writer::new(out), config, end)?;
+    out.into_inner().map_err(|e| fail(path, e.into_error()))?;
+    Ok(())
+}
+
+fn payload<W: Write>(mut cpio: Writer<W>, layout: &Layout, release: &str, config: &Config) -> Result<W, Error> {
+    let broken = |e: io::Error| Error::setup(format!("initrd: {e}"));
+    cpio.char_device("dev/console", 0o600, 5, 1).map_err(broken)?;
+    cpio.file("init", 0o755, INIT.as_bytes()).map_err(broken)?;
+    let driver = layout.driver(release);
+    match std::fs::read(&driver) {
+        Ok(module) => {
+            let place = format!("usr/lib/modules/{release}/updates/snd-sgring.ko");
+            cpio.file(&place, 0o644, &module).map_err(broken)?;
+            // The index of the modules was made before this one.
+            let rule = format!(
+                "install snd-sgring /sbin/modprobe -q snd-pcm && /sbin/insmod /{place} $CMDLINE_OPTS\n"
+            );
+            cpio.file("etc/modprobe.d/sgring.conf", 0o644, rule.as_bytes())
+                .map_err(broken)?;
+        }
+        Err(e) if config.card == Card::Sgring && config.load_driver => {
+            return Err(Error::setup(format!("{}: {e}: the driver is not built", driver.display())));
+        }
+        Err(_) => {}
+    }
+    for name in PROGRAMS {
+        if let Ok(program) = std::fs::read(layout.programs().join(name)) {
+            cpio.file(&format!("usr/bin/{name}"), 0o755, &program).map_err(broken)?;
+        }
+    }
+    cpio.finish().map_err(broken)
+}
+
+fn job<W: Write>(mut cpio: Writer<W>, config: &Config, end: &str) -> Result<W, Error> {
+    use std::os::unix::fs::PermissionsExt;
+    let broken = |e: io::Error| Error::setup(format!("initrd: {e}"));
+    cpio.file("job/conf", 0o644, conf(config, end).as_bytes()).map_err(broken)?;
+    cpio.file("job/run", 0o755, run_script(&config.argv).as_bytes()).map_err(broken)?;
+    for (host, guest) in &config.files {
+        let fail = |e: io::Error| Error::setup(format!("{}: {e}", host.display()));
+        let meta = host.metadata().map_err(fail)?;
+        if meta.is_dir() {
+            cpio.tree(guest, host).map_err(fail)?;
+        } else if meta.is_file() {
+            let data = std::fs::read(host).map_err(fail)?;
+            cpio.file(guest, meta.permissions().mode(), &data).map_err(fail)?;
+        } else {
+            return Err(Error::setup(format!("{}: neither file nor folder", host.display())));
+        }
+    }
+    cpio.finish().map_err(broken)
+}
+
+fn conf(config: &Config, end: &str) -> String {
+    let mut modules = Vec::new();
+    if config.share.is_some() {
+        modules.extend(["9pnet_virtio", "9p"]);
+    }
+    let driver = if config.load_driver { config.card.driver() } else { None };
+    let mut text = String::new();
+    let mut set = |name: &str, value: &str| {
+        text.push_str(&format!("{name}={}\n", quote(value)));
+    };
+    set("END", end);
+    set("SETTLE", SETTLE);
+    set("GUEST_NAME", "sgring");
+    set("MODULES", &modules.join(" "));
+    set("DRIVER", driver.unwrap_or(""));
+    set("MODPARAMS", &config.modparams.join(" "));
+    set("SHARE", if config.share.is_some() { "share" } else { "" });
+    set("WORKDIR", if config.share.is_some() { "/share" } else { "/root" });
+    if config.tty {
+        set("TTY", &std::env::var("TERM").unwrap_or_else(|_| "vt100".into()));
+        set("TTY_SIZE", &crate::tty::size());
+    }
+    text
+}
+
+/// One word is a line of shell, several are a program and its arguments.
+fn run_script(argv: &[String]) -> String {
+    match argv {
+        [] => "exec bash -l\n".to_owned(),
+        [line] => format!("{line}\n"),
+        words => {
+            let words: Vec<_> = words.iter().map(|w| quote(w)).collect();
+            format!("exec {}\n", words.join(" "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stay_words() {
+        let argv = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        assert_eq!(run_script(&argv(&["echo a; exit 3"])), "echo a; exit 3\n");
+        assert_eq!(run_script(&argv(&["echo", "a b", "$x"])), "exec echo 'a b' '$x'\n");
+        assert_eq!(run_script(&[]), "exec bash -l\n");
+    }
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The VM fixture: a stock kernel, the sgring card or one of its peers, one
+//! command, and everything that came out of it.
+//!
+//! [`Config`] says what to boot, [`Vm::start`] boots it, [`Vm::wait`] hands
+//! back the [`Outcome`]. What a run leaves behind is in its [`RunDir`].
+//!
+//! Two kinds of trouble are kept apart everywhere: a command that ended with a
+//! status, whatever it was, is an [`Outcome`]; a VM that did not boot, died,
+//! panicked or took too long is an [`Error`].
+
+mod accel;
+mod argv;
+mod config;
+pub mod cpio;
+pub mod dmesg;
+mod error;
+mod initrd;
+mod layout;
+mod port;
+pub mod qmp;
+mod rundir;
+mod tty;
+mod vm;
+
+pub use accel::Accel;
+pub use config::{Card, Config, Kernel, Sink, Stdin};
+pub use error::{Error, Kind};
+pub use layout::Layout;
+pub use rundir::RunDir;
+pub use vm::{Outcome, Stopper, Vm};
