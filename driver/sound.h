@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for src/alsa/sys.rs: the sound core as a PCM driver sees
+ * it.  kernel::bindings has no sound header, so the module binds its own.
+ */
+#include <linux/pci.h>
+#include <sound/core.h>
+#include <sound/initval.h>
+#include <sound/pcm.h>
+#include <sound/pcm_params.h>
+
+/* These are casts to a checked type, which bindgen does not take for constants. */
+#define SGRING_FORMAT(name) \
+	static const unsigned int SGRING_PCM_FORMAT_##name = \
+		(__force unsigned int)SNDRV_PCM_FORMAT_##name
+SGRING_FORMAT(U8);
+SGRING_FORMAT(S8);
+SGRING_FORMAT(S16_LE);
+SGRING_FORMAT(U16_LE);
+SGRING_FORMAT(S24_LE);
+SGRING_FORMAT(S24_3LE);
+SGRING_FORMAT(S32_LE);
+SGRING_FORMAT(U32_LE);
+SGRING_FORMAT(FLOAT_LE);

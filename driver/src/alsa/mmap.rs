@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mapping a PCM's ring: between the sound core's `mmap` and [`crate::mm::fault`].
+//!
+//! The core counts a substream's mappings in the `open` and `close` of its own `vm_operations_struct`,
+//! and refuses `hw_params` and `hw_free` while the count is not zero. Ours take the core's place, so they
+//! call on: a mapping that `fork()`, `munmap()` or `mremap()` makes or ends is counted as before (M4).
+//!
+//! The core keeps the substream in `vm_private_data`; that stays so.
+//!
+//! No `.mapped`, `.may_split`, `.mremap`, `.mprotect`: a mapping may be split, moved and protected as
+//! user space likes, since each fault finds its page by offset. No `.name`: it would put the mapping
+//! into core dumps.
+
+use super::{
+    pcm::{
+        Adapter,
+        PcmOps, //
+    },
+    sys,
+};
+use crate::mm::fault::{
+    self,
+    Mapping,
+    VmFault, //
+};
+use kernel::{
+    bindings,
+    error::from_result,
+    mm::virt::VmaNew,
+    prelude::*,
+    sync::SetOnce, //
+};
+
+type VmaFn = unsafe extern "C" fn(vma: *mut bindings::vm_area_struct);
+
+/// The sound core's own `open` and `close` for data mappings, the same for every PCM.
+#[derive(Clone, Copy)]
+struct CoreHooks {
+    open: Option<VmaFn>,
+    close: Option<VmaFn>,
+}
+
+/// Taken from the first VMA that the core prepares for us: the core does not export them.
+static CORE_HOOKS: SetOnce<CoreHooks> = SetOnce::new();
+
+impl<T: PcmOps> Adapter<T> {
+    const VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        open: Some(vm_open),
+        close: Some(vm_close),
+        fault: Some(vm_fault::<T>),
+        map_pages: Some(no_map_pages),
+        ..pin_init::zeroed()
+    };
+}
+
+/// The PCM operation `mmap`: readies the VMA, maps nothing (M1).
+///
+/// # Safety
+///
+/// To be called by the sound core, for an open substream of `T`'s and a VMA that is being set up.
+pub(super) unsafe extern "C" fn mmap<T: PcmOps>(
+    substream: *mut sys::snd_pcm_substream,
+    vma: *mut bindings::vm_area_struct,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: By the safety requirement.
+        let new = unsafe { VmaNew::from_raw(vma) };
+        // SAFETY: By the safety requirement.
+        let stream = unsafe { Adapter::<T>::stream(substream) };
+
+        // The core has checked size and offset against the ring as it is now; this check is against
+        // the ring as the driver knows it (M2).
+        T::mmap(stream, Mapping::of(new))?;
+
+        // SAFETY: `snd_pcm_mmap_data()` has set its own operations before it called.
+        let core = unsafe { (*vma).vm_ops.as_ref() }.ok_or(EINVAL)?;
+        CORE_HOOKS.populate(CoreHooks {
+            open: core.open,
+            close: core.close,
+        });
+        // Between two first calls the loser may come here before the winner has finished.
+        if CORE_HOOKS.as_ref().is_none() {
+            return Err(EAGAIN);
+        }
+
+        fault::prepare(new)?;
+        // SAFETY: By the safety requirement; from here on nothing fails.
+        unsafe { (*vma).vm_ops = &Adapter::<T>::VM_OPS };
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
+    if let Some(open) = CORE_HOOKS.as_ref().and_then(|hooks| hooks.open) {
+        // SAFETY: The core's function for this very VMA, whose private data is as the core set it.
+        unsafe { open(vma) };
+    }
+}
+
+unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
+    if let Some(close) = CORE_HOOKS.as_ref().and_then(|hooks| hooks.close) {
+        // SAFETY: As in `vm_open()`.
+        unsafe { close(vma) };
+    }
+}
+
+/// Maps nothing around a fault.
+///
+/// That it exists lets the mm core take faults of this mapping under the VMA's own lock instead of the
+/// whole address space's (`vmf_can_call_fault()`, mm/memory.c); that it maps nothing lets every page go
+/// through [`vm_fault`], under the ring's lock.
+unsafe extern "C" fn no_map_pages(
+    _vmf: *mut bindings::vm_fault,
+    _start: usize,
+    _end: usize,
+) -> bindings::vm_fault_t {
+    0
+}
+
+unsafe extern "C" fn vm_fault<T: PcmOps>(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+    // SAFETY: The mm core calls with a valid fault of a VMA that `mmap()` accepted.
+    let fault = unsafe { VmFault::from_raw(vmf) };
+    // SAFETY: As above; the VMA is fixed during the fault.
+    let substream = unsafe { (*(*vmf).__bindgen_anon_1.vma).vm_private_data };
+    // SAFETY: The sound core keeps the substream there, and the VMA pins the file that keeps it open.
+    let stream = unsafe { Adapter::<T>::stream(substream.cast()) };
+    T::fault(stream, &fault).into_raw()
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PCM operations: the trait that a driver implements, and the thunks the sound core calls.
+//!
+//! Each thunk is the same few lines: make the context token, find the card's data and the open
+//! substream's, call the driver's method, turn its result into an errno.
+//!
+//! # What lives how long
+//!
+//! `open` makes an [`OpenStream`], kept in `runtime->private_data` until the runtime is freed, which is
+//! after `close`, and after the last mapping is gone (a VMA pins the file). The ring memory that the
+//! core reads and writes for `read()`, `write()` and silence (`runtime->dma_area`) is held by the
+//! `OpenStream` as long as the core has its address.
+
+use super::{
+    elapsed::Elapsed,
+    mmap,
+    substream::{
+        HwParams,
+        Locked,
+        Opening,
+        Setup, //
+    },
+    sys,
+};
+use crate::mm::{
+    fault::{
+        Answer,
+        Mapping,
+        VmFault, //
+    },
+    ScatterRing,
+};
+use core::ptr;
+use kernel::{
+    error::from_result,
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    types::ForeignOwnable, //
+};
+
+/// What `trigger` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    Start,
+    Stop,
+    Pause,
+    Resume,
+    /// The stream goes on until everything that is queued has been played.
+    Drain,
+}
+
+/// A driver's PCM.
+///
+/// Contexts: `open`, `hw_params`, `hw_free`, `prepare` and `mmap` may sleep; `trigger` and `pointer` run
+/// under the PCM stream lock with interrupts off; `fault` may sleep and is called with the mmap lock or
+/// the VMA's lock held, several at a time.
+///
+/// Every method but `open` may be called after the card was disconnected.
+pub(crate) trait PcmOps: Sized + 'static {
+    /// What all substreams of the card share.
+    type Card: Send + Sync + 'static;
+    /// What one open substream owns.
+    type Stream: Send + Sync + 'static;
+
+    /// Where interrupts announce this substream's periods.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` for a substream that the card does not have.
+    fn elapsed(card: &Self::Card, playback: bool, number: u32) -> Result<&Elapsed>;
+
+    fn open(
+        card: ArcBorrow<'_, Self::Card>,
+        substream: &Opening<'_>,
+    ) -> Result<Pin<KBox<Self::Stream>>>;
+
+    /// Makes the ring for `params`. May be called again without `hw_free` in between.
+    fn hw_params(stream: Pin<&Self::Stream>, params: &HwParams<'_>) -> Result<Arc<ScatterRing>>;
+
+    /// Forgets the ring. May be called twice, and without `hw_params` before.
+    fn hw_free(stream: Pin<&Self::Stream>);
+
+    fn prepare(stream: Pin<&Self::Stream>, substream: &Setup<'_>) -> Result;
+
+    fn trigger(stream: Pin<&Self::Stream>, substream: &Locked<'_>, command: Trigger) -> Result;
+
+    /// The position in the ring, in frames, below the ring's length.
+    fn pointer(stream: Pin<&Self::Stream>, substream: &Locked<'_>) -> u32;
+
+    /// Whether this part of the ring may be mapped. Maps nothing.
+    fn mmap(stream: Pin<&Self::Stream>, mapping: Mapping) -> Result;
+
+    /// User space has touched a page of a mapping: insert it.
+    fn fault(stream: Pin<&Self::Stream>, fault: &VmFault<'_>) -> Answer;
+}
+
+/// One open substream: the driver's part, and the ring that the core has the address of.
+#[pin_data]
+struct OpenStream<S> {
+    stream: Pin<KBox<S>>,
+    /// Held while `runtime->dma_area` points into it.
+    #[pin]
+    area: Mutex<Option<Arc<ScatterRing>>>,
+}
+
+pub(super) struct Adapter<T: PcmOps>(T);
+
+impl<T: PcmOps> Adapter<T> {
+    pub(super) const OPS: sys::snd_pcm_ops = sys::snd_pcm_ops {
+        open: Some(Self::open),
+        close: Some(Self::close),
+        ioctl: None,
+        hw_params: Some(Self::hw_params),
+        hw_free: Some(Self::hw_free),
+        prepare: Some(Self::prepare),
+        trigger: Some(Self::trigger),
+        sync_stop: Some(Self::sync_stop),
+        pointer: Some(Self::pointer),
+        get_time_info: None,
+        // The ring is linear to the kernel, so the core's own copy and silence work on it.
+        fill_silence: None,
+        copy: None,
+        page: None,
+        mmap: Some(mmap::mmap::<T>),
+        // No `ack`: it is not called for a client that advances its mapped control record, so
+        // nothing may depend on it.
+        ack: None,
+    };
+
+    /// # Safety
+    ///
+    /// `substream` must be valid and of a card whose data is a `T::Card`.
+    unsafe fn card<'a>(substream: *mut sys::snd_pcm_substream) -> ArcBorrow<'a, T::Card> {
+        // SAFETY: By the safety requirement; both outlive the substream.
+        let data = unsafe { (*(*(*substream).pcm).card).private_data };
+        // SAFETY: `Card::new()` put an `Arc<T::Card>` there, given back when the card is freed.
+        unsafe { Arc::<T::Card>::borrow(data) }
+    }
+
+    /// Calls `f` with the notifier of `substream`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::card`].
+    unsafe fn with_notifier(
+        substream: *mut sys::snd_pcm_substream,
+        f: impl FnOnce(&Elapsed),
+    ) -> Result {
+        // SAFETY: By the safety requirement.
+        let card = unsafe { Self::card(substream) };
+        // SAFETY: The substream is valid; direction and number do not change.
+        let (direction, number) = unsafe { ((*substream).stream, (*substream).number) };
+        let playback = direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int;
+        // CAST: Numbers are counted from 0.
+        f(T::elapsed(&card, playback, number as u32)?);
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// `substream` must be valid and open, of `T`'s, and not be closed during `'a`.
+    unsafe fn open_stream<'a>(
+        substream: *mut sys::snd_pcm_substream,
+    ) -> Pin<&'a OpenStream<T::Stream>> {
+        // SAFETY: By the safety requirement.
+        let data = unsafe { (*(*substream).runtime).private_data };
+        // SAFETY: `open()` put an `OpenStream` there, given back when the runtime is freed.
+        unsafe { Pin::<KBox<OpenStream<T::Stream>>>::borrow(data) }
+    }
+
+    /// The driver's part of an open substream.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::open_stream`].
+    pub(super) unsafe fn stream<'a>(
+        substream: *mut sys::snd_pcm_substream,
+    ) -> Pin<&'a T::Stream> {
+        // SAFETY: By the safety requirement.
+        unsafe { Self::open_stream(substream) }
+            .get_ref()
+            .stream
+            .as_ref()
+    }
+
+    unsafe extern "C" fn open(substream: *mut sys::snd_pcm_substream) -> c_int {
+        from_result(|| {
+            // SAFETY: `open` is running for `substream`.
+            let opening = unsafe { Opening::from_raw(substream) };
+            // SAFETY: The substream is valid and its card was made with a `T::Card`.
+            let card = unsafe { Self::card(substream) };
+            let stream = KBox::pin_init(
+                pin_init!(OpenStream {
+                    stream: T::open(card, &opening)?,
+                    area <- new_mutex!(None),
+                }? Error),
+                GFP_KERNEL,
+            )?;
+            // SAFETY: The runtime exists from before `open` to after `close`.
+            let runtime = unsafe { &mut *(*substream).runtime };
+            runtime.private_data = stream.into_foreign();
+            runtime.private_free = Some(Self::private_free);
+            let attach = |notifier: &Elapsed| {
+                // SAFETY: The substream is open until `close`, which detaches it.
+                unsafe { notifier.attach(substream) };
+            };
+            // SAFETY: As for `card`.
+            unsafe { Self::with_notifier(substream, attach) }?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn private_free(runtime: *mut sys::snd_pcm_runtime) {
+        // SAFETY: The core calls this once, last, with a valid runtime.
+        let data = unsafe { (*runtime).private_data };
+        // SAFETY: It came from `into_foreign()` in `open()`, and nobody borrows it any more: the
+        // file is closed, no mapping is left.
+        drop(unsafe { Pin::<KBox<OpenStream<T::Stream>>>::from_foreign(data) });
+    }
+
+    unsafe extern "C" fn close(substream: *mut sys::snd_pcm_substream) -> c_int {
+        // SAFETY: The substream is valid. An error would have failed `open`.
+        let _ = unsafe { Self::with_notifier(substream, Elapsed::detach) };
+        0
+    }
+
+    unsafe extern "C" fn hw_params(
+        substream: *mut sys::snd_pcm_substream,
+        params: *mut sys::snd_pcm_hw_params,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: `hw_params` is running with these arguments.
+            let params = unsafe { HwParams::from_raw(params) };
+            // SAFETY: The substream is open during the call.
+            let open = unsafe { Self::open_stream(substream) };
+            let ring = T::hw_params(open.stream.as_ref(), &params)?;
+            // SAFETY: The runtime is valid, and the core keeps readers and writers of the buffer out
+            // during `hw_params` and `hw_free` (`buffer_accessing`).
+            let runtime = unsafe { &mut *(*substream).runtime };
+            runtime.dma_buffer_p = ptr::null_mut();
+            runtime.dma_addr = 0;
+            runtime.dma_area = ring.area();
+            runtime.dma_bytes = ring.bytes();
+            let old = open.area.lock().replace(ring);
+            // Outside the lock: it may be the last reference, which frees the pages.
+            drop(old);
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn hw_free(substream: *mut sys::snd_pcm_substream) -> c_int {
+        // SAFETY: The substream is open during the call.
+        let open = unsafe { Self::open_stream(substream) };
+        T::hw_free(open.stream.as_ref());
+        // SAFETY: As in `hw_params()`.
+        let runtime = unsafe { &mut *(*substream).runtime };
+        runtime.dma_area = ptr::null_mut();
+        runtime.dma_bytes = 0;
+        let old = open.area.lock().take();
+        drop(old);
+        0
+    }
+
+    unsafe extern "C" fn prepare(substream: *mut sys::snd_pcm_substream) -> c_int {
+        from_result(|| {
+            // SAFETY: `prepare` is running for `substream`.
+            let setup = unsafe { Setup::from_raw(substream) };
+            // SAFETY: The substream is open during the call.
+            T::prepare(unsafe { Self::stream(substream) }, &setup)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn trigger(substream: *mut sys::snd_pcm_substream, command: c_int) -> c_int {
+        from_result(|| {
+            let command = match command as u32 {
+                sys::SNDRV_PCM_TRIGGER_START => Trigger::Start,
+                sys::SNDRV_PCM_TRIGGER_STOP => Trigger::Stop,
+                sys::SNDRV_PCM_TRIGGER_PAUSE_PUSH => Trigger::Pause,
+                sys::SNDRV_PCM_TRIGGER_PAUSE_RELEASE => Trigger::Resume,
+                sys::SNDRV_PCM_TRIGGER_DRAIN => Trigger::Drain,
+                _ => return Err(EINVAL),
+            };
+            // SAFETY: `trigger` is running for `substream`.
+            let locked = unsafe { Locked::from_raw(substream) };
+            // SAFETY: The substream is open during the call.
+            T::trigger(unsafe { Self::stream(substream) }, &locked, command)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn sync_stop(substream: *mut sys::snd_pcm_substream) -> c_int {
+        // SAFETY: The substream is valid. An error would have failed `open`.
+        let _ = unsafe { Self::with_notifier(substream, Elapsed::quiesce) };
+        0
+    }
+
+    unsafe extern "C" fn pointer(
+        substream: *mut sys::snd_pcm_substream,
+    ) -> sys::snd_pcm_uframes_t {
+        // SAFETY: `pointer` is running for `substream`.
+        let locked = unsafe { Locked::from_raw(substream) };
+        // SAFETY: The substream is open during the call.
+        let position = T::pointer(unsafe { Self::stream(substream) }, &locked);
+        // CAST: An unsigned long has at least 32 bits.
+        position as sys::snd_pcm_uframes_t
+    }
+}

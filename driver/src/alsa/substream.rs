@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a callback may know of its substream, by the lock it is called under.
+//!
+//! * [`Opening`]: in `open`. Sets what the hardware can do.
+//! * [`Setup`]: in `prepare`. May sleep; the parameters are set and do not change.
+//! * [`Locked`]: in `trigger` and `pointer`. Under the PCM stream lock; may not sleep.
+//! * [`HwParams`]: in `hw_params`. The parameters that were just chosen.
+//!
+//! Each is made by this folder's callbacks only and cannot outlive the call.
+
+use super::sys;
+use core::marker::PhantomData;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// What a PCM's hardware can do (`struct snd_pcm_hardware`).
+pub(crate) struct Hardware {
+    pub(crate) info: Info,
+    /// `1 << SNDRV_PCM_FORMAT_*`
+    pub(crate) formats: u64,
+    /// Hz; every rate between the two.
+    pub(crate) rates: (u32, u32),
+    pub(crate) channels: (u32, u32),
+    /// Frames.
+    pub(crate) period: (u32, u32),
+    /// Bytes.
+    pub(crate) buffer_bytes_max: usize,
+    /// Bytes of the largest frame.
+    pub(crate) frame_bytes_max: u32,
+    pub(crate) periods: (u32, u32),
+}
+
+/// Flags of a PCM (`SNDRV_PCM_INFO_*`).
+#[derive(Clone, Copy)]
+pub(crate) struct Info(u32);
+
+impl Info {
+    /// Mapped or written, interleaved, by whole blocks: what every card of this kind does.
+    pub(crate) const RING: Self = Self(
+        sys::SNDRV_PCM_INFO_MMAP
+            | sys::SNDRV_PCM_INFO_MMAP_VALID
+            | sys::SNDRV_PCM_INFO_INTERLEAVED
+            | sys::SNDRV_PCM_INFO_BLOCK_TRANSFER,
+    );
+    pub(crate) const PAUSE: Self = Self(sys::SNDRV_PCM_INFO_PAUSE);
+    pub(crate) const NO_PERIOD_WAKEUP: Self = Self(sys::SNDRV_PCM_INFO_NO_PERIOD_WAKEUP);
+    /// The card is told where a drain ends and stops exactly there: no silence needs to follow.
+    pub(crate) const DRAIN: Self =
+        Self(sys::SNDRV_PCM_INFO_DRAIN_TRIGGER | sys::SNDRV_PCM_INFO_PERFECT_DRAIN);
+
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A substream being opened.
+///
+/// # Invariants
+///
+/// `ptr` is valid, with a runtime, and `open` is running for it.
+pub(crate) struct Opening<'a> {
+    ptr: *mut sys::snd_pcm_substream,
+    _call: PhantomData<&'a ()>,
+}
+
+impl Opening<'_> {
+    /// # Safety
+    ///
+    /// `ptr` must be the argument of a running `open`.
+    pub(super) unsafe fn from_raw(ptr: *mut sys::snd_pcm_substream) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            ptr,
+            _call: PhantomData,
+        }
+    }
+
+    fn runtime(&self) -> *mut sys::snd_pcm_runtime {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.ptr).runtime }
+    }
+
+    /// The number of this substream among those of its direction.
+    pub(crate) fn number(&self) -> u32 {
+        // SAFETY: By the type invariant. The number does not change.
+        let number = unsafe { (*self.ptr).number };
+        // CAST: Numbers are counted from 0.
+        number as u32
+    }
+
+    /// Whether it plays rather than captures.
+    pub(crate) fn is_playback(&self) -> bool {
+        // SAFETY: By the type invariant. The direction does not change.
+        let direction = unsafe { (*self.ptr).stream };
+        direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int
+    }
+
+    /// Sets what the hardware can do.
+    pub(crate) fn set_hardware(&self, hw: &Hardware) {
+        let bytes = |frames: u32| frames as usize * hw.frame_bytes_max as usize;
+        let value = sys::snd_pcm_hardware {
+            info: hw.info.0,
+            formats: hw.formats,
+            subformats: 0,
+            rates: sys::SNDRV_PCM_RATE_CONTINUOUS,
+            rate_min: hw.rates.0,
+            rate_max: hw.rates.1,
+            channels_min: hw.channels.0,
+            channels_max: hw.channels.1,
+            buffer_bytes_max: hw.buffer_bytes_max,
+            // One byte: the limit is in frames, and set so below.
+            period_bytes_min: 1,
+            period_bytes_max: bytes(hw.period.1).min(hw.buffer_bytes_max),
+            periods_min: hw.periods.0,
+            periods_max: hw.periods.1,
+            fifo_size: 0,
+        };
+        // SAFETY: By the type invariant; nobody else reads it before `open` has returned.
+        unsafe { (*self.runtime()).hw = value };
+    }
+
+    /// Demands a parameter (one of `SNDRV_PCM_HW_PARAM_*`) between two values, both included.
+    fn minmax(&self, parameter: u32, min: u32, max: u32) -> Result {
+        // SAFETY: By the type invariant, in `open`, where constraints are made.
+        let err = unsafe {
+            sys::snd_pcm_hw_constraint_minmax(self.runtime(), parameter as c_int, min, max)
+        };
+        // 1 says that the range has become smaller.
+        to_result(err.min(0))
+    }
+
+    /// Demands a period between two lengths in frames, both included.
+    pub(crate) fn constrain_period(&self, min: u32, max: u32) -> Result {
+        self.minmax(sys::SNDRV_PCM_HW_PARAM_PERIOD_SIZE, min, max)
+    }
+
+    /// Demands that the ring is a whole number of periods.
+    pub(crate) fn constrain_whole_periods(&self) -> Result {
+        // SAFETY: As in `minmax()`.
+        let err = unsafe {
+            sys::snd_pcm_hw_constraint_integer(
+                self.runtime(),
+                sys::SNDRV_PCM_HW_PARAM_PERIODS as c_int,
+            )
+        };
+        to_result(err.min(0))
+    }
+
+    /// Demands that `parameter` in bytes is a multiple of four, as the card's descriptors need it.
+    pub(crate) fn constrain_buffer_words(&self) -> Result {
+        // SAFETY: As in `minmax()`.
+        let err = unsafe {
+            sys::snd_pcm_hw_constraint_step(
+                self.runtime(),
+                0,
+                sys::SNDRV_PCM_HW_PARAM_BUFFER_BYTES as c_int,
+                4,
+            )
+        };
+        to_result(err.min(0))
+    }
+}
+
+/// Parameters chosen by `hw_params`, each a single value by now.
+///
+/// # Invariants
+///
+/// `ptr` is valid for `'a`.
+pub(crate) struct HwParams<'a> {
+    ptr: *const sys::snd_pcm_hw_params,
+    _call: PhantomData<&'a ()>,
+}
+
+impl HwParams<'_> {
+    /// # Safety
+    ///
+    /// `ptr` must be the argument of a running `hw_params`.
+    pub(super) unsafe fn from_raw(ptr: *const sys::snd_pcm_hw_params) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            ptr,
+            _call: PhantomData,
+        }
+    }
+
+    fn value(&self, parameter: u32) -> Result<u32> {
+        // SAFETY: By the type invariant; a null direction is allowed.
+        let value = unsafe {
+            sys::snd_pcm_hw_param_value(self.ptr, parameter as c_int, core::ptr::null_mut())
+        };
+        // Negative when it is not a single value.
+        u32::try_from(value).map_err(|_| EINVAL)
+    }
+
+    /// `SNDRV_PCM_FORMAT_*`
+    pub(crate) fn format(&self) -> Result<u32> {
+        self.value(sys::SNDRV_PCM_HW_PARAM_FORMAT)
+    }
+
+    /// Hz.
+    pub(crate) fn rate(&self) -> Result<u32> {
+        self.value(sys::SNDRV_PCM_HW_PARAM_RATE)
+    }
+
+    pub(crate) fn channels(&self) -> Result<u32> {
+        self.value(sys::SNDRV_PCM_HW_PARAM_CHANNELS)
+    }
+
+    /// Frames.
+    pub(crate) fn period(&self) -> Result<u32> {
+        self.value(sys::SNDRV_PCM_HW_PARAM_PERIOD_SIZE)
+    }
+
+    /// Frames.
+    pub(crate) fn buffer(&self) -> Result<u32> {
+        self.value(sys::SNDRV_PCM_HW_PARAM_BUFFER_SIZE)
+    }
+
+    /// Bytes.
+    pub(crate) fn buffer_bytes(&self) -> Result<u32> {
+        self.value(sys::SNDRV_PCM_HW_PARAM_BUFFER_BYTES)
+    }
+}
+
+/// A substream whose parameters are set, in a callback that may sleep.
+///
+/// # Invariants
+///
+/// `ptr` is valid, with a runtime, and its parameters do not change during the call.
+pub(crate) struct Setup<'a> {
+    ptr: *mut sys::snd_pcm_substream,
+    _call: PhantomData<&'a ()>,
+}
+
+impl Setup<'_> {
+    /// # Safety
+    ///
+    /// `ptr` must be the argument of a running `prepare`.
+    pub(super) unsafe fn from_raw(ptr: *mut sys::snd_pcm_substream) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            ptr,
+            _call: PhantomData,
+        }
+    }
+
+    /// Whether the client asked for streaming without period interrupts.
+    pub(crate) fn no_period_wakeup(&self) -> bool {
+        // SAFETY: By the type invariant.
+        let runtime = unsafe { &*(*self.ptr).runtime };
+        runtime.no_period_wakeup() != 0
+    }
+}
+
+/// A substream under the PCM stream lock.
+///
+/// # Invariants
+///
+/// `ptr` is valid, with a runtime, and the caller holds its stream lock.
+pub(crate) struct Locked<'a> {
+    ptr: *mut sys::snd_pcm_substream,
+    _call: PhantomData<&'a ()>,
+}
+
+impl Locked<'_> {
+    /// # Safety
+    ///
+    /// `ptr` must be the argument of a running `trigger` or `pointer`.
+    pub(super) unsafe fn from_raw(ptr: *mut sys::snd_pcm_substream) -> Self {
+        // INVARIANT: By the safety requirement: the core calls both under the stream lock.
+        Self {
+            ptr,
+            _call: PhantomData,
+        }
+    }
+
+    fn runtime(&self) -> *mut sys::snd_pcm_runtime {
+        // SAFETY: By the type invariant.
+        unsafe { (*self.ptr).runtime }
+    }
+
+    /// The client's position, in frames modulo [`Self::boundary`]. Whatever user space wrote there.
+    pub(crate) fn appl_ptr(&self) -> u64 {
+        // SAFETY: By the type invariant.
+        let control = unsafe { (*self.runtime()).control };
+        // SAFETY: The control page exists as long as the runtime. User space may write it at any time:
+        // a volatile load of one aligned word.
+        let frames = unsafe { core::ptr::addr_of!((*control).appl_ptr).read_volatile() };
+        frames as u64
+    }
+
+    /// The sound core's position, in frames modulo [`Self::boundary`].
+    pub(crate) fn hw_ptr(&self) -> u64 {
+        // SAFETY: By the type invariant.
+        let status = unsafe { (*self.runtime()).status };
+        // SAFETY: The status page exists as long as the runtime and is written under the stream lock,
+        // which is held.
+        let frames = unsafe { core::ptr::addr_of!((*status).hw_ptr).read() };
+        frames as u64
+    }
+
+    /// Where positions wrap, in frames.
+    pub(crate) fn boundary(&self) -> u64 {
+        // SAFETY: By the type invariant; written under the stream lock.
+        let frames = unsafe { (*self.runtime()).boundary };
+        frames as u64
+    }
+}

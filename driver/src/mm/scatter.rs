@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ring memory: separate pages, mapped for DMA, that outlive the device.
+//!
+//! Two lifetimes (M13, M15):
+//!
+//! * the DMA mapping is device managed: it ends when the ring is dropped or the device is unbound,
+//!   whichever comes first;
+//! * each page is an ordinary page of its own, with its own reference count. `vfree()` drops one
+//!   reference of each page (mm/vmalloc.c), and a page that a user still maps lives on until the last
+//!   mapping is gone.
+//!
+//! So the memory comes from the page allocator through `vmalloc()`, never from `dma_alloc_coherent()`,
+//! for whose memory `virt_to_page()` is undefined and which must not outlive the device
+//! (kernel/dma/mapping.c).
+
+use super::fault::{
+    Answer,
+    VmFault, //
+};
+use kernel::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    dma::DataDirection,
+    page::{
+        page_align,
+        AsPageIter,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    scatterlist::{
+        Owned,
+        SGTable, //
+    },
+    sync::Arc, //
+};
+
+/// A ring of separate pages.
+///
+/// # Invariants
+///
+/// * `pages` are the pages of the allocation that `table` owns, in ring order; each is valid and has
+///   a reference of the allocation's as long as `self` lives.
+/// * `area` is the kernel's linear address of the first page; `pages.len()` pages follow there.
+pub(crate) struct ScatterRing {
+    table: Pin<KBox<SGTable<Owned<VVec<u8>>>>>,
+    pages: KVVec<*mut bindings::page>,
+    area: *mut u8,
+    bytes: usize,
+}
+
+// SAFETY: The raw pointers are to memory that `table` owns, and is itself `Send`.
+unsafe impl Send for ScatterRing {}
+
+// SAFETY: No method hands out a reference to the memory; the page list does not change.
+unsafe impl Sync for ScatterRing {}
+
+impl ScatterRing {
+    /// Allocates a zeroed ring of `bytes` bytes, rounded up to pages, and maps it for DMA.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for no bytes, `ENOMEM`, or what the DMA layer says.
+    pub(crate) fn new(dev: &Device<Bound>, bytes: usize, dir: DataDirection) -> Result<Arc<Self>> {
+        let size = page_align(bytes).filter(|&size| size != 0).ok_or(EINVAL)?;
+        let mut memory = VVec::<u8>::with_capacity(size, GFP_KERNEL | __GFP_ZERO)?;
+        let area = memory.as_mut_ptr();
+
+        let mut pages = KVVec::with_capacity(size / PAGE_SIZE, GFP_KERNEL)?;
+        for page in memory.page_iter() {
+            pages.push(page.as_ptr(), GFP_KERNEL)?;
+        }
+        let table = KBox::pin_init(SGTable::new(dev, memory, dir, GFP_KERNEL), GFP_KERNEL)?;
+
+        // INVARIANT: `memory` was moved into `table`, which does not move or shrink the allocation
+        // it points to before it is dropped.
+        Ok(Arc::new(
+            Self {
+                table,
+                pages,
+                area,
+                bytes,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Bytes of the ring, as asked for.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Pages of the ring.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// The kernel's linear address of the ring. Valid while `self` lives.
+    pub(crate) fn area(&self) -> *mut u8 {
+        self.area
+    }
+
+    /// The device's view: (address, bytes) of each segment, in ring order.
+    ///
+    /// Meaningless after the device was unbound.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.table
+            .iter()
+            .map(|segment| (segment.dma_address(), segment.dma_len()))
+    }
+
+    /// Answers `fault` with page `index`: inserts it at the faulting address.
+    ///
+    /// The page gets a reference of its own for the mapping (M4).
+    pub(crate) fn insert(&self, fault: &VmFault<'_>, index: usize) -> Answer {
+        match self.pages.get(index) {
+            // SAFETY: By the type invariant the page is valid and referenced.
+            Some(&page) => unsafe { fault.insert_page(page) },
+            None => Answer::SIGBUS,
+        }
+    }
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The PCM: what each call of the sound core means on this card.
+//!
+//! In steady state nothing here touches the card: the position is one load from the status line, a client
+//! that maps the ring advances its own pointer, and an interrupt says only that a period is over.
+//!
+//! Locks: [`Stream::ring`] (a mutex) covers the ring from `hw_params` to `hw_free`, and each page fault
+//! looks up and inserts under it, so that a ring cannot go away or change in between (M16). It is taken
+//! inside the mmap lock; nothing is allocated, copied to user space or freed under it. What `trigger` and
+//! `pointer` share is under the PCM stream lock; it is atomic only because Rust wants to be told.
+
+use crate::{
+    alsa::{
+        self,
+        Elapsed,
+        Hardware,
+        HwParams,
+        Info,
+        Locked,
+        Opening,
+        PcmOps,
+        Setup,
+        Trigger, //
+    },
+    card::CardState,
+    format,
+    mm::{
+        fault::{
+            Answer,
+            Mapping,
+            VmFault, //
+        },
+        ScatterRing,
+    },
+    position,
+    regs,
+    ring::Ring, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, ArcBorrow, Mutex,
+    },
+};
+
+/// Bytes of the largest frame: two channels of 32 bits are all that this driver offers so far.
+const CHANNELS_MAX: u32 = 2;
+const FRAME_BYTES_MAX: u32 = 4 * CHANNELS_MAX;
+
+/// What `hw_params` has chosen.
+#[derive(Clone, Copy)]
+struct Params {
+    /// `SGRING_FMT_*`
+    format: u32,
+    rate: u32,
+    channels: u32,
+    /// Frames.
+    period: u32,
+    /// Frames.
+    ring: u32,
+}
+
+struct Configured {
+    ring: Ring,
+    params: Params,
+}
+
+/// One open substream.
+#[pin_data]
+pub(crate) struct Stream {
+    card: Arc<CardState>,
+    /// The card's number of this stream.
+    index: u32,
+    playback: bool,
+    #[pin]
+    ring: Mutex<Option<Configured>>,
+    /// Frames of the ring; 0 without one. Written by `prepare`, which no `pointer` runs beside.
+    ring_frames: Atomic<u32>,
+    /// The card's position that `pointer` last reported, frames since PREPARE. Stream lock.
+    hw_ptr: Atomic<u64>,
+}
+
+pub(crate) struct Pcm;
+
+impl Stream {
+    /// Tells the card all about the stream and makes it ready.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when the card refuses; the log says why. `ENODEV` when it is gone.
+    fn set_up(&self, configured: &Configured, period_irq: bool) -> Result {
+        let Configured { ring, params } = configured;
+        let regs = self.card.registers.stream(self.index)?;
+
+        regs.write(regs::SGRING_S_FORMAT, params.format)?;
+        regs.write(regs::SGRING_S_RATE, params.rate)?;
+        regs.write(regs::SGRING_S_CHANNELS, params.channels)?;
+        regs.write(regs::SGRING_S_PERIOD, params.period)?;
+        regs.write(regs::SGRING_S_RING, params.ring)?;
+        regs.write(regs::SGRING_S_BURST, 0)?;
+        regs.write64(regs::SGRING_S_SGT_ADDR, ring.table_address())?;
+        regs.write(regs::SGRING_S_SGT_COUNT, ring.descriptors())?;
+        regs.write(
+            regs::SGRING_S_VECTOR,
+            self.card.vector_of(self.index),
+        )?;
+        regs.write64(
+            regs::SGRING_S_STATUS_ADDR,
+            self.card.status.address(self.index),
+        )?;
+        regs.write(
+            regs::SGRING_S_FLAGS,
+            match period_irq {
+                true => regs::SGRING_FLAG_PERIOD_IRQ,
+                false => 0,
+            },
+        )?;
+        regs.write(regs::SGRING_S_GROUP, 0)?;
+        regs.write64(regs::SGRING_S_APPL_ADDR, 0)?;
+        regs.write(regs::SGRING_S_CMD, regs::SGRING_CMD_PREPARE)?;
+
+        match regs.read(regs::SGRING_S_STATE)? {
+            regs::SGRING_STATE_PREPARED => Ok(()),
+            // All ones: the device does not answer any more.
+            u32::MAX => Err(ENODEV),
+            state => {
+                let err = regs.read(regs::SGRING_S_ERR)?;
+                let index = regs.read(regs::SGRING_S_ERR_INDEX)?;
+                pr_err!(
+                    "stream {}: card refuses to prepare: state {state}, error {err}, index {index}\n",
+                    self.index
+                );
+                Err(EIO)
+            }
+        }
+    }
+
+    fn command(&self, command: u32) -> Result {
+        self.card
+            .registers
+            .stream(self.index)?
+            .write(regs::SGRING_S_CMD, command)
+    }
+}
+
+impl PcmOps for Pcm {
+    type Card = CardState;
+    type Stream = Stream;
+
+    fn elapsed(card: &CardState, playback: bool, number: u32) -> Result<&Elapsed> {
+        Ok(&card.slot(card.stream_of(playback, number)?)?.elapsed)
+    }
+
+    fn open(card: ArcBorrow<'_, CardState>, substream: &Opening<'_>) -> Result<Pin<KBox<Stream>>> {
+        let caps = &card.capabilities;
+        let mut info = Info::RING.with(Info::NO_PERIOD_WAKEUP);
+        if caps.has(regs::SGRING_FEAT_PAUSE) {
+            info = info.with(Info::PAUSE);
+        }
+        if caps.has(regs::SGRING_FEAT_DRAIN) {
+            info = info.with(Info::DRAIN);
+        }
+        substream.set_hardware(&Hardware {
+            info,
+            formats: format::mask_from_card(caps.formats),
+            rates: caps.rates,
+            channels: (caps.channels.0, caps.channels.1.min(CHANNELS_MAX)),
+            period: caps.period,
+            buffer_bytes_max: card.ring_bytes_max,
+            frame_bytes_max: FRAME_BYTES_MAX,
+            periods: (2, u32::MAX),
+        });
+        substream.constrain_period(caps.period.0, caps.period.1)?;
+        substream.constrain_whole_periods()?;
+        substream.constrain_buffer_words()?;
+
+        let playback = substream.is_playback();
+        let index = card.stream_of(playback, substream.number())?;
+        KBox::pin_init(
+            pin_init!(Stream {
+                card: card.into(),
+                index,
+                playback,
+                ring <- new_mutex!(None),
+                ring_frames: Atomic::new(0),
+                hw_ptr: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn hw_params(stream: Pin<&Stream>, params: &HwParams<'_>) -> Result<Arc<ScatterRing>> {
+        let bytes = params.buffer_bytes()? as usize;
+        let chosen = Params {
+            format: format::to_card(params.format()?).ok_or(EINVAL)?,
+            rate: params.rate()?,
+            channels: params.channels()?,
+            period: params.period()?,
+            ring: params.buffer()?,
+        };
+
+        // The same size again: the pages stay, and with them what a client may still have mapped.
+        if let Some(configured) = &mut *stream.ring.lock() {
+            if configured.ring.memory().bytes() == bytes {
+                configured.params = chosen;
+                return Ok(configured.ring.memory().clone());
+            }
+        }
+
+        let limits = stream.card.capabilities.table;
+        let ring = stream
+            .card
+            .binding
+            .with(|dev| Ring::new(dev, bytes, stream.playback, limits))?;
+        let memory = ring.memory().clone();
+        let old = stream.ring.lock().replace(Configured {
+            ring,
+            params: chosen,
+        });
+        drop(old);
+        Ok(memory)
+    }
+
+    fn hw_free(stream: Pin<&Stream>) {
+        // The card drops its copy of the table: nothing refers to the pages any more. Gone after
+        // unbind, and with it the need.
+        let _ = stream.command(regs::SGRING_CMD_RESET);
+        let old = stream.ring.lock().take();
+        drop(old);
+    }
+
+    fn prepare(stream: Pin<&Stream>, substream: &Setup<'_>) -> Result {
+        let ring = stream.ring.lock();
+        let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
+        // A stream that has failed, or that a client prepares while it is ready, starts anew.
+        stream.command(regs::SGRING_CMD_STOP)?;
+        stream.card.slot(stream.index)?.reset_irqs();
+        stream.hw_ptr.store(0, Relaxed);
+        stream.ring_frames.store(configured.params.ring, Relaxed);
+        stream.set_up(configured, !substream.no_period_wakeup())
+    }
+
+    fn trigger(stream: Pin<&Stream>, substream: &Locked<'_>, command: Trigger) -> Result {
+        match command {
+            Trigger::Start | Trigger::Resume => stream.command(regs::SGRING_CMD_START),
+            Trigger::Pause => stream.command(regs::SGRING_CMD_PAUSE),
+            Trigger::Stop => stream.command(regs::SGRING_CMD_STOP),
+            Trigger::Drain => {
+                let queued = position::queued(
+                    substream.appl_ptr(),
+                    substream.hw_ptr(),
+                    substream.boundary(),
+                    stream.ring_frames.load(Relaxed),
+                );
+                let end = position::drain_end(stream.hw_ptr.load(Relaxed), queued);
+                stream
+                    .card
+                    .registers
+                    .stream(stream.index)?
+                    .write64(regs::SGRING_S_DRAIN_END, end)?;
+                stream.command(regs::SGRING_CMD_DRAIN)
+            }
+        }
+    }
+
+    fn pointer(stream: Pin<&Stream>, _substream: &Locked<'_>) -> u32 {
+        let last = stream.hw_ptr.load(Relaxed);
+        // After unbind the position stands still.
+        let now = stream.card.status.hw_ptr(stream.index).unwrap_or(last);
+        let now = position::monotonic(last, now);
+        stream.hw_ptr.store(now, Relaxed);
+        position::in_ring(now, stream.ring_frames.load(Relaxed))
+    }
+
+    fn mmap(stream: Pin<&Stream>, mapping: Mapping) -> Result {
+        match &*stream.ring.lock() {
+            Some(configured) => configured.ring.check_mapping(mapping),
+            None => Err(alsa::bad_state()),
+        }
+    }
+
+    fn fault(stream: Pin<&Stream>, fault: &VmFault<'_>) -> Answer {
+        match &*stream.ring.lock() {
+            Some(configured) => configured.ring.fault(fault),
+            None => Answer::SIGBUS,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frame positions: the card's, the sound core's, and from one to the other.
+//!
+//! The card counts frames since PREPARE in 64 bits and never goes back. The sound core counts modulo
+//! `boundary`, the largest power-of-two multiple of the ring that fits a `long`, and asks a driver
+//! for the position modulo the ring. A user program may write `appl_ptr` itself, so that value is
+//! only ever used after it was bounded here.
+//!
+//! Units are frames everywhere.
+
+/// The position within a ring of `ring` frames; 0 for a ring that does not exist.
+pub(crate) fn in_ring(hw_ptr: u64, ring: u32) -> u32 {
+    // CAST: the remainder is smaller than `ring`, a u32.
+    hw_ptr.checked_rem(u64::from(ring)).unwrap_or(0) as u32
+}
+
+/// Frames that user space has written and the card has not yet played, 0 to `ring`.
+///
+/// `appl_ptr` and `hw_ptr` are the sound core's, modulo `boundary`. An `appl_ptr` behind `hw_ptr` (an
+/// underrun in free-running mode), or a scribbled one, counts as nothing queued.
+pub(crate) fn queued(appl_ptr: u64, hw_ptr: u64, boundary: u64, ring: u32) -> u32 {
+    if appl_ptr >= boundary || hw_ptr >= boundary {
+        return 0;
+    }
+    let distance = match appl_ptr.checked_sub(hw_ptr) {
+        Some(distance) => distance,
+        // No overflow: hw_ptr - appl_ptr is in 1..boundary.
+        None => boundary - (hw_ptr - appl_ptr),
+    };
+    match u32::try_from(distance) {
+        Ok(distance) if distance <= ring => distance,
+        _ => 0,
+    }
+}
+
+/// The card's position at which a drain ends (`SGRING_S_DRAIN_END`).
+///
+/// `card_hw_ptr` is the card's position that the sound core's `hw_ptr` was last updated from. The
+/// card ends the drain at once when it has already passed the result.
+pub(crate) fn drain_end(card_hw_ptr: u64, queued: u32) -> u64 {
+    card_hw_ptr.saturating_add(u64::from(queued))
+}
+
+/// The card's position, never going back.
+///
+/// A card that lies about its position must not make the sound core see time run backwards, which
+/// it would take for a whole lap of the ring.
+pub(crate) fn monotonic(last: u64, now: u64) -> u64 {
+    last.max(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// As the sound core computes it in hw_params.
+    fn boundary(ring: u32) -> u64 {
+        let ring = u64::from(ring);
+        let mut boundary = ring;
+        while boundary * 2 <= i64::MAX as u64 - ring {
+            boundary *= 2;
+        }
+        boundary
+    }
+
+    #[test]
+    fn a_ring_of_nothing_has_only_position_zero() {
+        assert_eq!(in_ring(12345, 0), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn position_is_always_inside_the_ring(hw_ptr: u64, ring in 1u32..) {
+            prop_assert!(in_ring(hw_ptr, ring) < ring);
+        }
+
+        #[test]
+        fn queued_undoes_an_advance_across_the_boundary(
+            ring in 1u32..1 << 24, start: u64, ahead: u32,
+        ) {
+            let boundary = boundary(ring);
+            let hw_ptr = start % boundary;
+            let ahead = ahead % (ring + 1);
+            let appl_ptr = (hw_ptr + u64::from(ahead)) % boundary;
+            prop_assert_eq!(queued(appl_ptr, hw_ptr, boundary, ring), ahead);
+        }
+
+        #[test]
+        fn a_scribbled_appl_ptr_never_queues_more_than_the_ring(
+            ring in 1u32..1 << 24, appl_ptr: u64, hw_ptr: u64,
+        ) {
+            let boundary = boundary(ring);
+            prop_assert!(queued(appl_ptr, hw_ptr, boundary, ring) <= ring);
+        }
+
+        #[test]
+        fn an_appl_ptr_behind_the_card_queues_nothing(
+            ring in 1u32..1 << 24, start: u64, behind in 1u32..1 << 24,
+        ) {
+            let boundary = boundary(ring);
+            let appl_ptr = start % boundary;
+            let hw_ptr = (appl_ptr + u64::from(behind)) % boundary;
+            // A boundary is at least 2^39 rings of this size: no lap hides the sign.
+            prop_assert_eq!(queued(appl_ptr, hw_ptr, boundary, ring), 0);
+        }
+
+        #[test]
+        fn the_position_never_goes_back(last: u64, now: u64) {
+            prop_assert!(monotonic(last, now) >= last);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ALSA driver of the sgring PCI sound card.
+//!
+//! The card plays from a ring of separate pages in main memory, by a scatter-gather table; user space
+//! maps the ring and gets each page when it touches it. The data sheet is `sgring.rst`.
+//!
+//! # Limitations
+//!
+//! * Playback only; one PCM device. The card's capture streams, groups, mixer, SRAM and table swap are not
+//!   used yet.
+//! * DMA must be coherent and not bounced: the driver does not sync the ring.
+//! * No suspend.
+//!
+//! # Map
+//!
+//! `pcm` is what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
+//! a substream's pages, `regs` and `status` the card's two faces. `bounds`, `descriptor`, `format`,
+//! `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
+//! all of the `unsafe`; `seam` is where kernels differ.
+
+mod alsa;
+mod bounds;
+mod card;
+mod descriptor;
+mod format;
+mod mm;
+mod pcm;
+mod position;
+mod regs;
+mod ring;
+mod seam;
+mod status;
+mod vector;
+
+use crate::{
+    alsa::{
+        Card,
+        Names,
+        Registration,
+        Vectors, //
+    },
+    card::CardState,
+    mm::Binding,
+    pcm::Pcm,
+    regs::{
+        Capabilities,
+        Registers, //
+    },
+};
+use kernel::{
+    device::Core,
+    pci,
+    prelude::*,
+    sync::Arc, //
+};
+
+const NAMES: Names = Names {
+    id: c"sgring",
+    driver: c"sgring",
+    short: c"sgring",
+};
+
+/// What is bound to one device.
+struct Bound {
+    card: Arc<CardState>,
+    registration: Registration,
+}
+
+struct SgringDriver;
+
+seam::pci_ids!(
+    SgringDriver,
+    PCI_TABLE,
+    [(pci::Vendor::REDHAT_QUMRANET, regs::SGRING_PCI_DEVICE)]
+);
+
+impl SgringDriver {
+    /// Brings the card up. Whatever fails, what was acquired before is given back by its own drop.
+    fn bring_up(pdev: &pci::Device<Core<'_>>) -> Result<Bound> {
+        pdev.enable_device_mem()?;
+
+        let registers = Registers::map(pdev, c"snd-sgring")?;
+        let capabilities = Capabilities::read(&registers)?;
+        registers.reset()?;
+
+        let binding = Binding::new(pdev, capabilities.dma_bits, capabilities.table.segment)?;
+        pdev.set_master();
+
+        let streams = capabilities.playback.saturating_add(capabilities.capture);
+        let vectors = Vectors::alloc(pdev, vector::wanted(streams, capabilities.vectors))?;
+
+        let limit = seam::parameter!(max_ring_bytes).min(capabilities.ring_max);
+        let card = CardState::new(
+            binding,
+            registers,
+            capabilities,
+            vectors.len(),
+            limit.try_into()?,
+        )?;
+
+        let alsa = Card::new(
+            pdev.as_ref(),
+            seam::this_module(),
+            &NAMES,
+            card.clone(),
+        )?;
+        alsa.add_pcm::<Pcm>(c"sgring", 0, capabilities.playback, 0)?;
+
+        dev_info!(
+            pdev,
+            "register map {}.{}, {} playback streams, {} vectors, rings up to {} bytes\n",
+            capabilities.version >> regs::SGRING_VERSION_MAJOR_SHIFT,
+            capabilities.version & regs::SGRING_VERSION_MINOR_MASK,
+            capabilities.playback,
+            vectors.len(),
+            card.ring_bytes_max
+        );
+
+        // Handlers before user space: the first open finds interrupts that work.
+        vectors.request(pdev, c"snd-sgring", card.clone())?;
+        let registration = alsa.register()?;
+        Ok(Bound { card, registration })
+    }
+}
+
+impl pci::Driver for SgringDriver {
+    type IdInfo = ();
+    type Data<'bound> = Bound;
+
+    const ID_TABLE: pci::IdTable<Self::IdInfo> = &PCI_TABLE;
+
+    fn probe<'bound>(
+        pdev: &'bound pci::Device<Core<'_>>,
+        _info: seam::ProbeInfo<'bound, Self::IdInfo>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        Self::bring_up(pdev)
+    }
+
+    /// Ends the card while the device still answers.
+    ///
+    /// Order: no more calls from user space and every stream stopped; no new DMA memory; the card silent.
+    /// What remains is device managed and goes in reverse order of probe: interrupts, ring mappings, status
+    /// lines, registers. Ring pages that user space maps stay until it lets go of them (M15). Waits for no
+    /// file to be closed.
+    fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
+        this.registration.disconnect();
+        this.card.binding.end();
+        if let Err(error) = this.card.registers.reset() {
+            dev_warn!(pdev, "no reset at unbind: {error:?}\n");
+        }
+    }
+}
+
+kernel::module_pci_driver! {
+    type: SgringDriver,
+    name: "snd_sgring",
+    authors: ["The sgring authors"],
+    description: "sgring PCI sound card",
+    license: "GPL v2",
+    params: {
+        max_ring_bytes: u64 {
+            default: 2097152,
+            description: "Largest ring of a substream in bytes (default 2 MiB)",
+        },
+    },
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The status lines: where each stream's position is, in memory, written by the card.
+//!
+//! One 64-byte line a stream, in one coherent allocation. The card writes the line before it raises an
+//! interrupt, so that a handler always finds the position that the interrupt is about. Each value that
+//! the driver needs is one aligned 64-bit word, so that one load is a consistent answer and no sequence
+//! count needs to be looked at:
+//!
+//! * the position (`SGRING_STATUS_HW_PTR`), frames since PREPARE;
+//! * the interrupts asked for so far, with the error beside it (`SGRING_STATUS_IRQS`, `_ERR`).
+
+use crate::{
+    mm::SharedWords,
+    regs, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    prelude::*, //
+};
+
+const WORDS_PER_LINE: usize = regs::SGRING_STATUS_SIZE as usize / 8;
+const HW_PTR: usize = regs::SGRING_STATUS_HW_PTR as usize / 8;
+const IRQS_AND_ERR: usize = regs::SGRING_STATUS_IRQS as usize / 8;
+
+// The error is the high half of the word that the interrupt count is the low half of.
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_IRQS % 8 == 0);
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_ERR == regs::SGRING_STATUS_IRQS + 4);
+
+/// What a stream wants to say with its interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Events {
+    /// Interrupts that the stream has asked for since PREPARE, modulo 2^32.
+    pub(crate) irqs: u32,
+    /// `SGRING_ERR_*`
+    pub(crate) err: u32,
+}
+
+/// The status lines of all streams of a card.
+pub(crate) struct StatusLines(SharedWords);
+
+impl StatusLines {
+    pub(crate) fn new(dev: &Device<Bound>, streams: usize) -> Result<Self> {
+        let words = streams.checked_mul(WORDS_PER_LINE).ok_or(EOVERFLOW)?;
+        Ok(Self(SharedWords::new(dev, words)?))
+    }
+
+    fn word(stream: u32, word: usize) -> usize {
+        stream as usize * WORDS_PER_LINE + word
+    }
+
+    /// The address the card is to write stream `stream`'s line to.
+    pub(crate) fn address(&self, stream: u32) -> u64 {
+        self.0.address_of(Self::word(stream, 0))
+    }
+
+    /// Frames since PREPARE; `None` after unbind. Any context.
+    pub(crate) fn hw_ptr(&self, stream: u32) -> Option<u64> {
+        self.0.load(Self::word(stream, HW_PTR))
+    }
+
+    /// `None` after unbind. Any context.
+    pub(crate) fn events(&self, stream: u32) -> Option<Events> {
+        let word = self.0.load(Self::word(stream, IRQS_AND_ERR))?;
+        Some(Events {
+            // CAST: The low and the high half.
+            irqs: word as u32,
+            err: (word >> 32) as u32,
+        })
+    }
+}
