@@ -238,8 +238,6 @@ impl PcmOps for Pcm {
     fn prepare(stream: Pin<&Stream>, substream: &Setup<'_>) -> Result {
         let ring = stream.ring.lock();
         let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
-        // A stream that has failed, or that a client prepares while it is ready, starts anew.
-        stream.command(regs::SGRING_CMD_STOP)?;
         stream.card.slot(stream.index)?.reset_irqs();
         stream.hw_ptr.store(0, Relaxed);
         stream.ring_frames.store(configured.params.ring, Relaxed);

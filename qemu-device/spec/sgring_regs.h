@@ -174,7 +174,7 @@
 #define SGRING_ERR_BAD_VECTOR		13
 #define SGRING_ERR_BAD_FLAGS		14
 #define SGRING_ERR_BAD_GROUP		15
-#define SGRING_ERR_BAD_DRAIN		16	/* DRAIN_END outside the ring ahead */
+#define SGRING_ERR_BAD_DRAIN		16	/* DRAIN_END over a ring ahead */
 #define SGRING_ERR_BAD_APPL		17	/* alignment of APPL_ADDR */
 #define SGRING_ERR_DMA_SGT		18	/* table not readable: ERR_ADDR */
 #define SGRING_ERR_DMA_DATA		19	/* ring not accessible: ERR_ADDR */
