@@ -1,0 +1,903 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sgring sound card: streams - commands, sample clock, DMA, status line
+ *
+ * Marks like [D-20] are the numbered statements of spec/sgring.rst.
+ *
+ * The clock.  Frame n of a run is due at t0 + ceil((n - f0) * 1e9 / rate) on
+ * QEMU_CLOCK_VIRTUAL: absolute, so that no rounding ever accumulates.  The
+ * timer stands on the end of the burst under way; what is due by now is
+ * computed from the clock alone, so a late timer or an early command sees
+ * the same card as a punctual one.
+ *
+ * Order of a step: data, status line, timer, and the interrupt as the very
+ * last thing.  A vector's address is the guest's choice and its delivery may
+ * run any code, including this card's: by then all state is final.
+ *
+ * Re-entrancy.  The core engages the card's guard around register accesses
+ * only; the timer engages it by hand.  MemTxAttrs.memory refuses DMA to
+ * anything but RAM, the guard refuses the rest (a vector aimed at this card).
+ */
+#include "qemu/osdep.h"
+#include "qemu/host-utils.h"
+#include "qemu/log.h"
+#include "hw/pci/msix.h"
+#include "migration/vmstate.h"
+#include "sgring_int.h"
+#include "trace.h"
+
+static const MemTxAttrs sgring_dma_attrs = { .memory = 1 };
+
+const char *sgring_state_name(uint32_t state)
+{
+    static const char *const names[] = {
+        [SGRING_STATE_IDLE] = "idle",
+        [SGRING_STATE_PREPARED] = "prepared",
+        [SGRING_STATE_RUNNING] = "running",
+        [SGRING_STATE_PAUSED] = "paused",
+        [SGRING_STATE_DRAINING] = "draining",
+        [SGRING_STATE_ERROR] = "error",
+    };
+
+    return state < ARRAY_SIZE(names) ? names[state] : "?";
+}
+
+static bool sgring_moving(const SGRingStream *st)
+{
+    return st->state == SGRING_STATE_RUNNING ||
+           st->state == SGRING_STATE_DRAINING;
+}
+
+static uint64_t sgring_ring_bytes(const SGRingStream *st)
+{
+    return (uint64_t)st->cfg.ring * st->frame_bytes;
+}
+
+/* ---- interrupts --------------------------------------------------------- */
+
+/* Counted at once, so that the status line tells of it; sent by the next. */
+static void sgring_irq_ask(SGRingStream *st)
+{
+    if (!st->irq_pending) {
+        st->irq_pending = true;
+        st->irqs++;
+    }
+}
+
+/* The last thing of every timer tick and every command. */
+static void sgring_irq_send(SGRingStream *st)
+{
+    PCIDevice *pdev = PCI_DEVICE(st->card);
+
+    if (st->irq_pending) {
+        st->irq_pending = false;
+        trace_sgring_irq(st->index, st->cfg.vector, st->irqs, st->hw_ptr);
+        if (msix_enabled(pdev)) {
+            msix_notify(pdev, st->cfg.vector);
+        }
+    }
+}
+
+/* ---- status line -------------------------------------------------------- */
+
+/*
+ * [D-40] SEQ is odd while the line changes.  HW_PTR is one aligned 8-byte
+ * store, so a reader that wants nothing else needs no SEQ.  One line never
+ * crosses a page, so all stores have one translation.
+ */
+static bool sgring_publish(SGRingStream *st)
+{
+    PCIDevice *pdev = PCI_DEVICE(st->card);
+    uint64_t line = st->cfg.status_addr;
+    uint8_t tail[SGRING_STATUS_SIZE - SGRING_STATUS_IRQS] = { 0 };
+    MemTxResult r;
+
+#define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_IRQS)
+    stl_le_p(TAIL(IRQS), st->irqs);
+    stl_le_p(TAIL(ERR), st->err);
+    stl_le_p(TAIL(LATE), st->late);
+    stl_le_p(TAIL(DROPS), st->drops);
+    stq_le_p(TAIL(DELAY), sgring_audio_delay(st));
+#undef TAIL
+
+    r = stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
+                       sgring_dma_attrs);
+    smp_wmb();
+    r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_STATE, st->state,
+                        sgring_dma_attrs);
+    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_TSTAMP, st->tstamp,
+                        sgring_dma_attrs);
+    r |= pci_dma_rw(pdev, line + SGRING_STATUS_IRQS, tail, sizeof(tail),
+                    DMA_DIRECTION_FROM_DEVICE, sgring_dma_attrs);
+    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_HW_PTR, st->hw_ptr,
+                        sgring_dma_attrs);
+    smp_wmb();
+    r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
+                        sgring_dma_attrs);
+    return r == MEMTX_OK;
+}
+
+/* ---- errors ------------------------------------------------------------- */
+
+static void sgring_free_table(SGRingStream *st)
+{
+    g_free(st->sgt);
+    st->sgt = NULL;
+    st->sgt_count = 0;
+    g_free(st->bounce);
+    st->bounce = NULL;
+    st->bounce_frames = 0;
+}
+
+/*
+ * A command that the card does not carry out.  In state ERROR the register
+ * keeps the error that led there.
+ */
+static uint32_t sgring_refuse(SGRingStream *st, uint32_t cmd, uint32_t err)
+{
+    trace_sgring_guest_error(st->index, cmd, err);
+    qemu_log_mask(LOG_GUEST_ERROR,
+                  "sgring: stream %u (%s): command %u refused, error %u\n",
+                  st->index, sgring_state_name(st->state), cmd, err);
+    if (st->state != SGRING_STATE_ERROR) {
+        st->err = err;
+    }
+    return err;
+}
+
+/* [D-60] DMA failed in a prepared stream.  No further DMA but the line. */
+static void sgring_fail(SGRingStream *st, uint32_t err, uint32_t index,
+                        uint64_t addr)
+{
+    trace_sgring_dma_error(st->index, err, index, addr);
+    qemu_log_mask(LOG_GUEST_ERROR,
+                  "sgring: stream %u: DMA error %u, descriptor %u, "
+                  "address 0x%" PRIx64 "\n", st->index, err, index, addr);
+    timer_del(&st->timer);
+    st->state = SGRING_STATE_ERROR;
+    st->err = err;
+    st->err_index = index;
+    st->err_addr = addr;
+    sgring_free_table(st);
+    sgring_audio_finish(st);
+    sgring_irq_ask(st);
+    if (err != SGRING_ERR_DMA_STATUS) {
+        sgring_publish(st);
+    }
+}
+
+/* Publish a state that stands already; false: the stream has failed. */
+static bool sgring_publish_or_fail(SGRingStream *st)
+{
+    if (!sgring_publish(st)) {
+        sgring_fail(st, SGRING_ERR_DMA_STATUS, 0, st->cfg.status_addr);
+        return false;
+    }
+    return true;
+}
+
+/* ---- DMA ---------------------------------------------------------------- */
+
+/* Put the cursor on a byte of the ring. */
+static void sgring_seek(SGRingStream *st, uint64_t byte)
+{
+    st->seg = 0;
+    while (byte >= st->sgt[st->seg].len) {
+        byte -= st->sgt[st->seg].len;
+        st->seg++;
+    }
+    st->seg_offset = byte;
+}
+
+/*
+ * Gather @frames frames into the bounce buffer.  Bytes, not frames: a frame
+ * may straddle segments.
+ */
+static bool sgring_gather(SGRingStream *st, uint32_t frames)
+{
+    PCIDevice *pdev = PCI_DEVICE(st->card);
+    uint64_t ring_bytes = sgring_ring_bytes(st);
+    uint64_t pos = st->hw_ptr % st->cfg.ring * st->frame_bytes;
+    uint32_t left = frames * st->frame_bytes;
+    uint8_t *to = st->bounce;
+
+    while (left) {
+        const SGRingSegment *seg = &st->sgt[st->seg];
+        uint64_t addr = seg->addr + st->seg_offset;
+        uint32_t n = MIN(MIN(left, seg->len - st->seg_offset),
+                         ring_bytes - pos);
+
+        if (pci_dma_rw(pdev, addr, to, n, DMA_DIRECTION_TO_DEVICE,
+                       sgring_dma_attrs) != MEMTX_OK) {
+            sgring_fail(st, SGRING_ERR_DMA_DATA, st->seg, addr);
+            return false;
+        }
+        to += n;
+        left -= n;
+        pos += n;
+        st->seg_offset += n;
+        if (pos == ring_bytes) {
+            pos = 0;
+            st->seg = 0;
+            st->seg_offset = 0;
+        } else if (st->seg_offset == seg->len) {
+            st->seg++;
+            st->seg_offset = 0;
+        }
+    }
+    return true;
+}
+
+/* Fetch up to frame @end; a failure leaves hw_ptr where the data ends. */
+static bool sgring_fetch(SGRingStream *st, uint64_t end)
+{
+    while (st->hw_ptr < end) {
+        uint32_t n = MIN(end - st->hw_ptr, st->bounce_frames);
+
+        if (!sgring_gather(st, n)) {
+            return false;
+        }
+        sgring_audio_push(st, st->bounce, n);
+        st->hw_ptr += n;
+    }
+    return true;
+}
+
+/* ---- sample clock ------------------------------------------------------- */
+
+/* [D-30] When frame @n has been played. */
+static int64_t sgring_deadline(const SGRingStream *st, uint64_t n)
+{
+    return st->t0 + muldiv64_round_up(n - st->f0, NANOSECONDS_PER_SECOND,
+                                      st->cfg.rate);
+}
+
+/* [D-31] The end of the burst that begins at hw_ptr. */
+static uint64_t sgring_burst_end(const SGRingStream *st)
+{
+    uint64_t period_end = st->hw_ptr - st->hw_ptr % st->cfg.period +
+                          st->cfg.period;
+    uint64_t end = MIN(st->hw_ptr + st->cfg.burst, period_end);
+
+    if (st->state == SGRING_STATE_DRAINING) {
+        end = MIN(end, st->drain_target);
+    }
+    return end;
+}
+
+/* The last burst end whose deadline is not after @now; hw_ptr if none is. */
+static uint64_t sgring_due(const SGRingStream *st, int64_t now)
+{
+    uint64_t n, in_period;
+
+    if (now <= st->t0) {
+        return st->hw_ptr;
+    }
+    n = st->f0 + muldiv64(now - st->t0, st->cfg.rate, NANOSECONDS_PER_SECOND);
+    if (n <= st->hw_ptr) {
+        return st->hw_ptr;
+    }
+    if (st->state == SGRING_STATE_DRAINING && n >= st->drain_target) {
+        return st->drain_target;
+    }
+    in_period = n % st->cfg.period;
+    return n - in_period % st->cfg.burst;
+}
+
+/* How many bursts end in frames (0, @n]. */
+static uint64_t sgring_bursts(const SGRingStream *st, uint64_t n)
+{
+    uint32_t per_period = DIV_ROUND_UP(st->cfg.period, st->cfg.burst);
+
+    return n / st->cfg.period * per_period +
+           DIV_ROUND_UP(n % st->cfg.period, st->cfg.burst);
+}
+
+static void sgring_arm(SGRingStream *st)
+{
+    timer_mod_ns(&st->timer, sgring_deadline(st, sgring_burst_end(st)));
+}
+
+/*
+ * Do all that is due at @now.  However late that is: at most one ring of
+ * data, one status line, one interrupt [D-35].
+ */
+static void sgring_advance(SGRingStream *st, int64_t now)
+{
+    uint64_t from = st->hw_ptr;
+    uint64_t end = sgring_due(st, now);
+    bool drained, rebase = false;
+    uint64_t bursts;
+
+    drained = st->state == SGRING_STATE_DRAINING && end == st->drain_target;
+    if (end == from && !drained) {
+        return;
+    }
+    if (end - from > st->cfg.ring) {
+        trace_sgring_rebase(st->index, end - from - st->cfg.ring);
+        end = from + st->cfg.ring;
+        rebase = true;
+    }
+    if (!sgring_fetch(st, end)) {
+        return;
+    }
+    if (rebase) {
+        st->t0 = now;
+        st->f0 = end;
+    }
+    st->tstamp = sgring_deadline(st, end);
+    trace_sgring_burst(st->index, end, st->tstamp, now - st->tstamp);
+
+    bursts = sgring_bursts(st, end) - sgring_bursts(st, from);
+    if (bursts > 1) {
+        st->late += bursts - 1;
+        trace_sgring_late(st->index, bursts, st->late);
+    }
+    if (drained) {
+        trace_sgring_drained(st->index, end);
+        st->state = SGRING_STATE_IDLE;
+        sgring_free_table(st);
+        sgring_audio_finish(st);
+        sgring_irq_ask(st);
+    } else if ((st->cfg.flags & SGRING_FLAG_PERIOD_IRQ) &&
+               end / st->cfg.period != from / st->cfg.period) {
+        sgring_irq_ask(st);
+    }
+    if (!sgring_publish_or_fail(st)) {
+        return;
+    }
+    if (drained) {
+        timer_del(&st->timer);
+    } else {
+        sgring_arm(st);
+    }
+}
+
+static void sgring_tick(void *opaque)
+{
+    SGRingStream *st = opaque;
+    MemReentrancyGuard *guard = &DEVICE(st->card)->mem_reentrancy_guard;
+    bool engaged = guard->engaged_in_io;
+
+    if (!sgring_moving(st)) {
+        return;
+    }
+    guard->engaged_in_io = true;
+    sgring_advance(st, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+    if (sgring_moving(st) && !timer_pending(&st->timer)) {
+        /* Woken before the deadline: nothing was due. */
+        sgring_arm(st);
+    }
+    sgring_irq_send(st);
+    guard->engaged_in_io = engaged;
+}
+
+/* ---- commands ----------------------------------------------------------- */
+
+/* [D-20] The first value that does not fit decides. */
+static uint32_t sgring_check_config(const SGRingState *s,
+                                    const SGRingConfig *c, uint32_t group)
+{
+    uint32_t frame_bytes = sgring_sample_bytes(c->format) * c->channels;
+
+    if (c->format >= 32 || !(SGRING_FORMATS & (1u << c->format))) {
+        return SGRING_ERR_BAD_FORMAT;
+    }
+    if (c->rate < SGRING_RATE_MIN || c->rate > SGRING_RATE_MAX) {
+        return SGRING_ERR_BAD_RATE;
+    }
+    if (c->channels < SGRING_CHANNELS_MIN ||
+        c->channels > SGRING_CHANNELS_MAX) {
+        return SGRING_ERR_BAD_CHANNELS;
+    }
+    if (c->period < SGRING_PERIOD_MIN || c->period > SGRING_PERIOD_MAX) {
+        return SGRING_ERR_BAD_PERIOD;
+    }
+    if (!c->ring || c->ring % c->period ||
+        (uint64_t)c->ring * frame_bytes > SGRING_RING_MAX) {
+        return SGRING_ERR_BAD_RING;
+    }
+    if (c->burst > c->period || c->burst > SGRING_BURST_MAX) {
+        return SGRING_ERR_BAD_BURST;
+    }
+    if (!c->sgt_count || c->sgt_count > SGRING_SGT_MAX ||
+        c->sgt_addr % SGRING_SEG_SIZE) {
+        return SGRING_ERR_BAD_SGT;
+    }
+    if (c->vector >= s->num_vectors) {
+        return SGRING_ERR_BAD_VECTOR;
+    }
+    if (c->status_addr % SGRING_STATUS_SIZE) {
+        return SGRING_ERR_BAD_STATUS;
+    }
+    if (c->flags & ~SGRING_FLAG_PERIOD_IRQ) {
+        return SGRING_ERR_BAD_FLAGS;
+    }
+    if (group > SGRING_GROUPS) {
+        return SGRING_ERR_BAD_GROUP;
+    }
+    return SGRING_ERR_NONE;
+}
+
+/*
+ * [D-22] The table is read once and never again: what the guest does to it
+ * later has no effect, so nothing that was checked can change.
+ */
+static uint32_t sgring_read_table(SGRingStream *st)
+{
+    const SGRingConfig *c = &st->cfg;
+    size_t size = (size_t)c->sgt_count * SGRING_SEG_SIZE;
+    g_autofree uint8_t *raw = g_malloc(size);
+    uint64_t sum = 0;
+    uint32_t i;
+
+    if (c->sgt_addr > UINT64_MAX - size ||
+        pci_dma_rw(PCI_DEVICE(st->card), c->sgt_addr, raw, size,
+                   DMA_DIRECTION_TO_DEVICE, sgring_dma_attrs) != MEMTX_OK) {
+        st->err_addr = c->sgt_addr;
+        return SGRING_ERR_DMA_SGT;
+    }
+
+    st->sgt = g_new(SGRingSegment, c->sgt_count);
+    st->sgt_count = c->sgt_count;
+    for (i = 0; i < c->sgt_count; i++) {
+        const uint8_t *d = raw + (size_t)i * SGRING_SEG_SIZE;
+        uint64_t addr = ldq_le_p(d + SGRING_SEG_ADDR);
+        uint32_t len = ldl_le_p(d + SGRING_SEG_LEN);
+        uint32_t flags = ldl_le_p(d + SGRING_SEG_FLAGS);
+
+        if (flags || !len || len % 4 || len > SGRING_SEG_MAX || addr % 4 ||
+            addr > UINT64_MAX - len) {
+            st->err_index = i;
+            st->err_addr = addr;
+            return SGRING_ERR_BAD_SEGMENT;
+        }
+        st->sgt[i] = (SGRingSegment) { .addr = addr, .len = len };
+        sum += len;
+    }
+    if (sum < sgring_ring_bytes(st)) {
+        return SGRING_ERR_SHORT_SGT;
+    }
+    return SGRING_ERR_NONE;
+}
+
+static uint32_t sgring_default_burst(const SGRingConfig *c)
+{
+    return MIN(c->period, MAX(c->rate / 1000, 1));
+}
+
+/* Everything that follows from st->cfg alone. */
+static void sgring_apply_config(SGRingStream *st)
+{
+    st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
+    st->bounce_frames = MAX(st->cfg.burst, 4096);
+    st->bounce = g_malloc(st->bounce_frames * st->frame_bytes);
+    sgring_audio_open(st);
+}
+
+static uint32_t sgring_prepare(SGRingStream *st)
+{
+    uint32_t err;
+
+    sgring_free_table(st);
+    st->err_index = 0;
+    st->err_addr = 0;
+    err = sgring_check_config(st->card, &st->reg, st->group);
+    if (err) {
+        return err;
+    }
+
+    st->cfg = st->reg;
+    if (!st->cfg.burst) {
+        st->cfg.burst = sgring_default_burst(&st->cfg);
+    }
+    st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
+    err = sgring_read_table(st);
+    if (err) {
+        return err;
+    }
+
+    sgring_apply_config(st);
+    sgring_seek(st, 0);
+    st->hw_ptr = 0;
+    st->f0 = 0;
+    st->t0 = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    st->tstamp = st->t0;
+    st->irqs = 0;
+    st->late = 0;
+    st->drops = 0;
+    st->err = SGRING_ERR_NONE;
+    st->state = SGRING_STATE_PREPARED;
+    if (!sgring_publish(st)) {
+        st->err_addr = st->cfg.status_addr;
+        return SGRING_ERR_DMA_STATUS;
+    }
+    trace_sgring_prepare(st->index, st->cfg.format, st->cfg.rate,
+                         st->cfg.channels, st->cfg.period, st->cfg.ring,
+                         st->cfg.burst, st->sgt_count);
+    return SGRING_ERR_NONE;
+}
+
+static uint32_t sgring_cmd_prepare(SGRingStream *st)
+{
+    uint32_t err = sgring_prepare(st);
+
+    if (err) {
+        sgring_free_table(st);
+        sgring_refuse(st, SGRING_CMD_PREPARE, err);
+        st->state = SGRING_STATE_ERROR;
+        st->err = err;
+    }
+    return err;
+}
+
+static void sgring_cmd_start(SGRingStream *st, int64_t now)
+{
+    st->t0 = now;
+    st->f0 = st->hw_ptr;
+    st->tstamp = now;
+    st->state = SGRING_STATE_RUNNING;
+    trace_sgring_start(st->index, st->hw_ptr, now);
+    sgring_audio_begin(st);
+    if (sgring_publish_or_fail(st)) {
+        sgring_arm(st);
+    }
+}
+
+static void sgring_cmd_pause(SGRingStream *st)
+{
+    trace_sgring_pause(st->index, st->hw_ptr);
+    timer_del(&st->timer);
+    st->state = SGRING_STATE_PAUSED;
+    sgring_audio_finish(st);
+    sgring_publish_or_fail(st);
+}
+
+static void sgring_cmd_stop(SGRingStream *st)
+{
+    bool idle = st->state == SGRING_STATE_IDLE;
+
+    trace_sgring_stop(st->index, st->hw_ptr);
+    timer_del(&st->timer);
+    st->state = SGRING_STATE_IDLE;
+    sgring_free_table(st);
+    sgring_audio_finish(st);
+    if (!idle) {
+        sgring_publish_or_fail(st);
+    }
+}
+
+static uint32_t sgring_cmd_drain(SGRingStream *st, int64_t now)
+{
+    uint64_t end = st->drain_end;
+
+    /*
+     * An end that has gone by is an end now: the guest's view of the position
+     * is older than ours, and what it asks for has been played.
+     */
+    end = MAX(end, st->hw_ptr);
+    if (end - st->hw_ptr > st->cfg.ring) {
+        return SGRING_ERR_BAD_DRAIN;
+    }
+    trace_sgring_drain(st->index, st->hw_ptr, end);
+    st->state = SGRING_STATE_DRAINING;
+    st->drain_target = end;
+    if (sgring_due(st, now) == end) {
+        sgring_advance(st, now);
+    } else if (sgring_publish_or_fail(st)) {
+        sgring_arm(st);         /* the end may be nearer than the burst's */
+    }
+    return SGRING_ERR_NONE;
+}
+
+static void sgring_cmd_reset(SGRingStream *st)
+{
+    timer_del(&st->timer);
+    sgring_free_table(st);
+    sgring_audio_drop(st);
+    st->state = SGRING_STATE_IDLE;
+    st->err = SGRING_ERR_NONE;
+    st->err_index = 0;
+    st->err_addr = 0;
+    st->hw_ptr = 0;
+    st->irq_pending = false;
+}
+
+/* [D-10] SGRING_ERR_NONE if the state allows the command. */
+static uint32_t sgring_check_state(const SGRingStream *st, uint32_t cmd)
+{
+    static const uint8_t from[] = {
+        [SGRING_CMD_RESET]   = 0xff,
+        [SGRING_CMD_PREPARE] = 1 << SGRING_STATE_IDLE |
+                               1 << SGRING_STATE_PREPARED |
+                               1 << SGRING_STATE_ERROR,
+        [SGRING_CMD_START]   = 1 << SGRING_STATE_PREPARED |
+                               1 << SGRING_STATE_PAUSED,
+        [SGRING_CMD_STOP]    = 0xff & ~(1 << SGRING_STATE_ERROR),
+        [SGRING_CMD_PAUSE]   = 1 << SGRING_STATE_RUNNING,
+        [SGRING_CMD_DRAIN]   = 1 << SGRING_STATE_RUNNING,
+    };
+
+    if (cmd >= ARRAY_SIZE(from) || !from[cmd]) {
+        return SGRING_ERR_BAD_COMMAND;
+    }
+    return from[cmd] & (1 << st->state) ? SGRING_ERR_NONE :
+                                          SGRING_ERR_BAD_STATE;
+}
+
+/*
+ * The state allows @cmd, and what was due at @now is done.  Interrupts are
+ * asked for, not sent.
+ */
+static uint32_t sgring_execute(SGRingStream *st, uint32_t cmd, int64_t now)
+{
+    switch (cmd) {
+    case SGRING_CMD_RESET:
+        sgring_cmd_reset(st);
+        break;
+    case SGRING_CMD_PREPARE:
+        return sgring_cmd_prepare(st);
+    case SGRING_CMD_START:
+        sgring_cmd_start(st, now);
+        break;
+    case SGRING_CMD_STOP:
+        sgring_cmd_stop(st);
+        break;
+    case SGRING_CMD_PAUSE:
+        sgring_cmd_pause(st);
+        break;
+    case SGRING_CMD_DRAIN:
+        return sgring_cmd_drain(st, now);
+    }
+    return SGRING_ERR_NONE;
+}
+
+/* [D-36] A command finds the card as if the timer had never been late. */
+static void sgring_catch_up(SGRingStream *st, uint32_t cmd, int64_t now)
+{
+    if (cmd != SGRING_CMD_RESET && sgring_moving(st)) {
+        sgring_advance(st, now);
+    }
+}
+
+void sgring_stream_command(SGRingStream *st, uint32_t cmd)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    uint32_t err;
+
+    sgring_catch_up(st, cmd, now);
+    err = sgring_check_state(st, cmd);
+    if (!err) {
+        err = sgring_execute(st, cmd, now);
+        if (err == SGRING_ERR_BAD_DRAIN) {
+            sgring_refuse(st, cmd, err);
+        }
+    } else {
+        sgring_refuse(st, cmd, err);
+    }
+    sgring_irq_send(st);
+}
+
+/*
+ * [D-50] All members at one instant, or none.  A STOP passes over members in
+ * ERROR: they have stopped.
+ */
+uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    uint32_t err = SGRING_ERR_NONE;
+    uint32_t members = 0;
+    uint32_t i;
+
+    if (cmd != SGRING_CMD_START && cmd != SGRING_CMD_STOP &&
+        cmd != SGRING_CMD_PAUSE) {
+        return SGRING_ERR_BAD_COMMAND;
+    }
+    if (!group || group > SGRING_GROUPS) {
+        return SGRING_ERR_BAD_GROUP;
+    }
+
+    for (i = 0; i < s->num_streams; i++) {
+        SGRingStream *st = &s->streams[i];
+
+        if (st->group != group) {
+            continue;
+        }
+        members++;
+        sgring_catch_up(st, cmd, now);
+        if (cmd == SGRING_CMD_STOP && st->state == SGRING_STATE_ERROR) {
+            continue;
+        }
+        if (!err) {
+            err = sgring_check_state(st, cmd);
+        }
+    }
+    if (!members) {
+        err = SGRING_ERR_BAD_GROUP;
+    }
+    for (i = 0; !err && i < s->num_streams; i++) {
+        SGRingStream *st = &s->streams[i];
+
+        if (st->group == group && st->state != SGRING_STATE_ERROR) {
+            sgring_execute(st, cmd, now);
+        }
+    }
+    trace_sgring_group(group, cmd, err);
+    for (i = 0; i < s->num_streams; i++) {
+        if (s->streams[i].group == group) {
+            sgring_irq_send(&s->streams[i]);
+        }
+    }
+    return err;
+}
+
+/* ---- life --------------------------------------------------------------- */
+
+void sgring_stream_init(SGRingState *s, SGRingStream *st, uint32_t index)
+{
+    st->card = s;
+    st->index = index;
+    timer_init_ns(&st->timer, QEMU_CLOCK_VIRTUAL, sgring_tick, st);
+}
+
+void sgring_stream_exit(SGRingStream *st)
+{
+    timer_del(&st->timer);
+    sgring_audio_close(st);
+    sgring_free_table(st);
+}
+
+void sgring_stream_reset(SGRingStream *st)
+{
+    sgring_cmd_reset(st);
+    st->reg = (SGRingConfig) { 0 };
+    st->cfg = (SGRingConfig) { 0 };
+    st->group = 0;
+    st->drain_end = 0;
+    st->seq = 0;
+    st->irqs = 0;
+    st->late = 0;
+    st->drops = 0;
+}
+
+/* ---- migration ---------------------------------------------------------- */
+
+static int sgring_stream_pre_load(void *opaque)
+{
+    SGRingStream *st = opaque;
+
+    timer_del(&st->timer);
+    sgring_free_table(st);
+    return 0;
+}
+
+/* Before the table is allocated: the count comes from outside. */
+static bool sgring_table_count_valid(void *opaque, int version_id)
+{
+    SGRingStream *st = opaque;
+
+    return st->sgt_count >= 0 && st->sgt_count <= SGRING_SGT_MAX;
+}
+
+/*
+ * The incoming state is as hostile as any guest: hold it to what PREPARE
+ * would have accepted, and to what the clock can compute with.
+ */
+static int sgring_stream_post_load(void *opaque, int version_id)
+{
+    SGRingStream *st = opaque;
+    uint64_t sum = 0;
+    uint32_t i;
+
+    if (st->state > SGRING_STATE_ERROR) {
+        return -EINVAL;
+    }
+    if (st->state == SGRING_STATE_IDLE || st->state == SGRING_STATE_ERROR) {
+        return st->sgt_count ? -EINVAL : 0;
+    }
+
+    if (sgring_check_config(st->card, &st->cfg, 0) || !st->cfg.burst ||
+        st->sgt_count != st->cfg.sgt_count) {
+        return -EINVAL;
+    }
+    for (i = 0; i < st->sgt_count; i++) {
+        const SGRingSegment *seg = &st->sgt[i];
+
+        if (!seg->len || seg->len % 4 || seg->len > SGRING_SEG_MAX ||
+            seg->addr % 4 || seg->addr > UINT64_MAX - seg->len) {
+            return -EINVAL;
+        }
+        sum += seg->len;
+    }
+    sgring_apply_config(st);
+    if (sum < sgring_ring_bytes(st)) {
+        return -EINVAL;
+    }
+    if (st->hw_ptr > INT64_MAX || st->f0 > st->hw_ptr || st->t0 < 0 ||
+        st->hw_ptr % st->cfg.period % st->cfg.burst ||
+        (st->hw_ptr - st->f0) / st->cfg.rate >
+        INT64_MAX / NANOSECONDS_PER_SECOND / 2 ||
+        st->t0 > INT64_MAX / 4) {
+        return -EINVAL;
+    }
+    if (st->state == SGRING_STATE_DRAINING &&
+        (st->drain_target < st->hw_ptr ||
+         st->drain_target - st->hw_ptr > st->cfg.ring)) {
+        return -EINVAL;
+    }
+    sgring_seek(st, st->hw_ptr % st->cfg.ring * st->frame_bytes);
+    if (sgring_moving(st)) {
+        sgring_audio_begin(st);
+        sgring_arm(st);
+    }
+    return 0;
+}
+
+static const VMStateDescription vmstate_sgring_config = {
+    .name = "sgring/config",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT32(format, SGRingConfig),
+        VMSTATE_UINT32(rate, SGRingConfig),
+        VMSTATE_UINT32(channels, SGRingConfig),
+        VMSTATE_UINT32(period, SGRingConfig),
+        VMSTATE_UINT32(ring, SGRingConfig),
+        VMSTATE_UINT32(burst, SGRingConfig),
+        VMSTATE_UINT64(sgt_addr, SGRingConfig),
+        VMSTATE_UINT32(sgt_count, SGRingConfig),
+        VMSTATE_UINT32(vector, SGRingConfig),
+        VMSTATE_UINT64(status_addr, SGRingConfig),
+        VMSTATE_UINT32(flags, SGRingConfig),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
+static const VMStateDescription vmstate_sgring_segment = {
+    .name = "sgring/segment",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(addr, SGRingSegment),
+        VMSTATE_UINT32(len, SGRingSegment),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
+/*
+ * Not here: the timer and the cursor, which follow from the clock and hw_ptr;
+ * FIFO and voices, so a few ms of sound are lost, never a position.
+ */
+const VMStateDescription vmstate_sgring_stream = {
+    .name = "sgring/stream",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .pre_load = sgring_stream_pre_load,
+    .post_load = sgring_stream_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_STRUCT(reg, SGRingStream, 1, vmstate_sgring_config,
+                       SGRingConfig),
+        VMSTATE_STRUCT(cfg, SGRingStream, 1, vmstate_sgring_config,
+                       SGRingConfig),
+        VMSTATE_UINT32(group, SGRingStream),
+        VMSTATE_UINT64(drain_end, SGRingStream),
+        VMSTATE_UINT32(state, SGRingStream),
+        VMSTATE_UINT32(err, SGRingStream),
+        VMSTATE_UINT32(err_index, SGRingStream),
+        VMSTATE_UINT64(err_addr, SGRingStream),
+        VMSTATE_INT32(sgt_count, SGRingStream),
+        VMSTATE_VALIDATE("table count", sgring_table_count_valid),
+        VMSTATE_STRUCT_VARRAY_ALLOC(sgt, SGRingStream, sgt_count, 1,
+                                    vmstate_sgring_segment, SGRingSegment),
+        VMSTATE_INT64(t0, SGRingStream),
+        VMSTATE_UINT64(f0, SGRingStream),
+        VMSTATE_UINT64(hw_ptr, SGRingStream),
+        VMSTATE_INT64(tstamp, SGRingStream),
+        VMSTATE_UINT64(drain_target, SGRingStream),
+        VMSTATE_UINT32(seq, SGRingStream),
+        VMSTATE_UINT32(irqs, SGRingStream),
+        VMSTATE_UINT32(late, SGRingStream),
+        VMSTATE_UINT32(drops, SGRingStream),
+        VMSTATE_END_OF_LIST()
+    }
+};
