@@ -109,7 +109,7 @@ typedef struct SGRingAccess {
     bool high;                  /* the upper half of an 8-byte register */
 } SGRingAccess;
 
-/* [D-3] False for an access that no register takes. */
+/* [D-1] [D-2] False for an access that no register takes. */
 static bool sgring_resolve(SGRingState *s, hwaddr addr, unsigned size,
                            SGRingAccess *a)
 {

@@ -102,7 +102,7 @@ static bool sgring_publish(SGRingStream *st)
 
     r = stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
                        sgring_dma_attrs);
-    smp_wmb();
+    smp_wmb(); /* odd SEQ before any change: the reader's second rmb */
     r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_STATE, st->state,
                         sgring_dma_attrs);
     r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_TSTAMP, st->tstamp,
@@ -111,7 +111,7 @@ static bool sgring_publish(SGRingStream *st)
                     DMA_DIRECTION_FROM_DEVICE, sgring_dma_attrs);
     r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_HW_PTR, st->hw_ptr,
                         sgring_dma_attrs);
-    smp_wmb();
+    smp_wmb(); /* all changes before even SEQ: the reader's first rmb */
     r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
                         sgring_dma_attrs);
     return r == MEMTX_OK;
@@ -679,7 +679,7 @@ void sgring_stream_command(SGRingStream *st, uint32_t cmd)
 }
 
 /*
- * [D-50] All members at one instant, or none.  A STOP passes over members in
+ * [D-55] All members at one instant, or none.  A STOP passes over members in
  * ERROR: they have stopped.
  */
 uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd)
