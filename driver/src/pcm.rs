@@ -228,9 +228,10 @@ impl PcmOps for Pcm {
     }
 
     fn hw_free(stream: Pin<&Stream>) {
-        // The card drops its copy of the table: nothing refers to the pages any more. Gone after
-        // unbind, and with it the need.
-        let _ = stream.command(regs::SGRING_CMD_RESET);
+        // The card drops its copy of the table: nothing refers to the pages any more. Not a reset, which
+        // would also cut off what has been played but not heard yet. Fails after unbind, when there is
+        // no need, and is refused after an error, when the card has dropped the table itself.
+        let _ = stream.command(regs::SGRING_CMD_STOP);
         let old = stream.ring.lock().take();
         drop(old);
     }
