@@ -76,13 +76,22 @@ mod tests {
 
     #[test]
     fn refuses_what_the_card_would() {
-        let limits = Limits { entries: 2, segment: 4096 };
+        let limits = Limits {
+            entries: 2,
+            segment: 4096,
+        };
         assert_eq!(table(&[(2, 4096)], limits), Err(TableError::Unaligned));
         assert_eq!(table(&[(0, 4095)], limits), Err(TableError::Unaligned));
         assert_eq!(table(&[(0, 3 * 4096)], limits), Err(TableError::TooMany));
         assert_eq!(table(&[(0, 2 * 4096)], limits).map(|t| t.len()), Ok(2));
         assert_eq!(
-            table(&[(0, 4)], Limits { entries: 1, segment: 3 }),
+            table(
+                &[(0, 4)],
+                Limits {
+                    entries: 1,
+                    segment: 3
+                }
+            ),
             Err(TableError::Unaligned)
         );
     }

@@ -106,10 +106,7 @@ impl Stream {
         regs.write(regs::SGRING_S_BURST, 0)?;
         regs.write64(regs::SGRING_S_SGT_ADDR, ring.table_address())?;
         regs.write(regs::SGRING_S_SGT_COUNT, ring.descriptors())?;
-        regs.write(
-            regs::SGRING_S_VECTOR,
-            self.card.vector_of(self.index),
-        )?;
+        regs.write(regs::SGRING_S_VECTOR, self.card.vector_of(self.index))?;
         regs.write64(
             regs::SGRING_S_STATUS_ADDR,
             self.card.status.address(self.index),

@@ -155,7 +155,9 @@ impl Capabilities {
         let version = registers.read(SGRING_VERSION)?;
         let major = version >> SGRING_VERSION_MAJOR_SHIFT;
         if major != SGRING_VERSION_MAJOR {
-            pr_err!("register map version {major} is not {SGRING_VERSION_MAJOR}: newer driver needed\n");
+            pr_err!(
+                "register map version {major} is not {SGRING_VERSION_MAJOR}: newer driver needed\n"
+            );
             return Err(ENODEV);
         }
         let streams = registers.read(SGRING_CAP_STREAMS)?;

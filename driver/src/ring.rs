@@ -18,8 +18,7 @@ use crate::{
             Mapping,
             VmFault, //
         },
-        ScatterRing,
-        SharedWords,
+        ScatterRing, SharedWords,
     },
     regs, //
 };

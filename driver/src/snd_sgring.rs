@@ -99,12 +99,7 @@ impl SgringDriver {
             limit.try_into()?,
         )?;
 
-        let alsa = Card::new(
-            pdev.as_ref(),
-            seam::this_module(),
-            &NAMES,
-            card.clone(),
-        )?;
+        let alsa = Card::new(pdev.as_ref(), seam::this_module(), &NAMES, card.clone())?;
         alsa.add_pcm::<Pcm>(c"sgring", 0, capabilities.playback, 0)?;
 
         dev_info!(

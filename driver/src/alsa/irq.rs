@@ -58,9 +58,8 @@ impl<H: VectorHandler> Vectors<H> {
     /// `ENOSPC` or what the PCI core says when there is not even one.
     pub(crate) fn alloc(dev: &pci::Device<Bound>, max: u32) -> Result<Self> {
         // SAFETY: `dev` is bound, its `struct pci_dev` valid.
-        let len = unsafe {
-            bindings::pci_alloc_irq_vectors(as_raw(dev), 1, max, bindings::PCI_IRQ_MSIX)
-        };
+        let len =
+            unsafe { bindings::pci_alloc_irq_vectors(as_raw(dev), 1, max, bindings::PCI_IRQ_MSIX) };
         to_result(len)?;
         // INVARIANT: The PCI core has allocated `len` vectors.
         Ok(Self {
@@ -118,9 +117,7 @@ impl<H: VectorHandler> Drop for Vectors<H> {
     fn drop(&mut self) {
         for line in &self.lines {
             // SAFETY: By the type invariant, requested with this cookie. Waits for the handler.
-            unsafe {
-                bindings::free_irq(line.irq, core::ptr::from_ref(&**line).cast_mut().cast())
-            };
+            unsafe { bindings::free_irq(line.irq, core::ptr::from_ref(&**line).cast_mut().cast()) };
         }
         // SAFETY: By the type invariant; no vector is requested any more.
         unsafe { bindings::pci_free_irq_vectors(as_raw(&self.dev)) };

@@ -91,6 +91,9 @@ pub(super) unsafe extern "C" fn mmap<T: PcmOps>(
     })
 }
 
+/// # Safety
+///
+/// For the mm core: `vma` is a copy or a part of one that [`mmap`] accepted.
 unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
     if let Some(open) = CORE_HOOKS.as_ref().and_then(|hooks| hooks.open) {
         // SAFETY: The core's function for this very VMA, whose private data is as the core set it.
@@ -98,6 +101,9 @@ unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
     }
 }
 
+/// # Safety
+///
+/// For the mm core: `vma` is one that [`mmap`] accepted, or a copy or part of it, on its way out.
 unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
     if let Some(close) = CORE_HOOKS.as_ref().and_then(|hooks| hooks.close) {
         // SAFETY: As in `vm_open()`.
@@ -110,6 +116,10 @@ unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
 /// That it exists lets the mm core take faults of this mapping under the VMA's own lock instead of the
 /// whole address space's (`vmf_can_call_fault()`, mm/memory.c); that it maps nothing lets every page go
 /// through [`vm_fault`], under the ring's lock.
+///
+/// # Safety
+///
+/// None beyond what the mm core promises: the arguments are not looked at.
 unsafe extern "C" fn no_map_pages(
     _vmf: *mut bindings::vm_fault,
     _start: usize,
@@ -118,6 +128,9 @@ unsafe extern "C" fn no_map_pages(
     0
 }
 
+/// # Safety
+///
+/// For the mm core: `vmf` is a fault of a VMA that [`mmap`] accepted for a substream of `T`'s.
 unsafe extern "C" fn vm_fault<T: PcmOps>(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
     // SAFETY: The mm core calls with a valid fault of a VMA that `mmap()` accepted.
     let fault = unsafe { VmFault::from_raw(vmf) };

@@ -179,9 +179,7 @@ impl<T: PcmOps> Adapter<T> {
     /// # Safety
     ///
     /// As for [`Self::open_stream`].
-    pub(super) unsafe fn stream<'a>(
-        substream: *mut sys::snd_pcm_substream,
-    ) -> Pin<&'a T::Stream> {
+    pub(super) unsafe fn stream<'a>(substream: *mut sys::snd_pcm_substream) -> Pin<&'a T::Stream> {
         // SAFETY: By the safety requirement.
         unsafe { Self::open_stream(substream) }
             .get_ref()
@@ -189,6 +187,9 @@ impl<T: PcmOps> Adapter<T> {
             .as_ref()
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is valid, with a runtime, of a card whose data is a `T::Card`.
     unsafe extern "C" fn open(substream: *mut sys::snd_pcm_substream) -> c_int {
         from_result(|| {
             // SAFETY: `open` is running for `substream`.
@@ -216,6 +217,10 @@ impl<T: PcmOps> Adapter<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `runtime` is valid, of a substream that [`Self::open`] has opened and that is
+    /// closed.
     unsafe extern "C" fn private_free(runtime: *mut sys::snd_pcm_runtime) {
         // SAFETY: The core calls this once, last, with a valid runtime.
         let data = unsafe { (*runtime).private_data };
@@ -224,12 +229,18 @@ impl<T: PcmOps> Adapter<T> {
         drop(unsafe { Pin::<KBox<OpenStream<T::Stream>>>::from_foreign(data) });
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is valid and being closed.
     unsafe extern "C" fn close(substream: *mut sys::snd_pcm_substream) -> c_int {
         // SAFETY: The substream is valid. An error would have failed `open`.
         let _ = unsafe { Self::with_notifier(substream, Elapsed::detach) };
         0
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open, `params` are single values.
     unsafe extern "C" fn hw_params(
         substream: *mut sys::snd_pcm_substream,
         params: *mut sys::snd_pcm_hw_params,
@@ -254,6 +265,9 @@ impl<T: PcmOps> Adapter<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open.
     unsafe extern "C" fn hw_free(substream: *mut sys::snd_pcm_substream) -> c_int {
         // SAFETY: The substream is open during the call.
         let open = unsafe { Self::open_stream(substream) };
@@ -267,6 +281,9 @@ impl<T: PcmOps> Adapter<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open, with parameters.
     unsafe extern "C" fn prepare(substream: *mut sys::snd_pcm_substream) -> c_int {
         from_result(|| {
             // SAFETY: `prepare` is running for `substream`.
@@ -277,6 +294,9 @@ impl<T: PcmOps> Adapter<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open, its stream lock held.
     unsafe extern "C" fn trigger(substream: *mut sys::snd_pcm_substream, command: c_int) -> c_int {
         from_result(|| {
             let command = match command as u32 {
@@ -295,15 +315,19 @@ impl<T: PcmOps> Adapter<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open.
     unsafe extern "C" fn sync_stop(substream: *mut sys::snd_pcm_substream) -> c_int {
         // SAFETY: The substream is valid. An error would have failed `open`.
         let _ = unsafe { Self::with_notifier(substream, Elapsed::quiesce) };
         0
     }
 
-    unsafe extern "C" fn pointer(
-        substream: *mut sys::snd_pcm_substream,
-    ) -> sys::snd_pcm_uframes_t {
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open, its stream lock held.
+    unsafe extern "C" fn pointer(substream: *mut sys::snd_pcm_substream) -> sys::snd_pcm_uframes_t {
         // SAFETY: `pointer` is running for `substream`.
         let locked = unsafe { Locked::from_raw(substream) };
         // SAFETY: The substream is open during the call.

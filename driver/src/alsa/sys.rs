@@ -8,6 +8,14 @@
 
 #![allow(
     clippy::all,
+    clippy::missing_safety_doc,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks,
+    clippy::cast_lossless,
+    clippy::as_ptr_cast_mut,
+    clippy::as_underscore,
+    clippy::ignored_unit_patterns,
     dead_code,
     improper_ctypes,
     missing_docs,

@@ -56,11 +56,7 @@ impl Binding {
     /// # Errors
     ///
     /// `EINVAL` for more than 64 bits, `EIO` where the platform cannot serve such a device, `ENOMEM`.
-    pub(crate) fn new(
-        pdev: &pci::Device<Core<'_>>,
-        bits: u32,
-        segment: u32,
-    ) -> Result<Arc<Self>> {
+    pub(crate) fn new(pdev: &pci::Device<Core<'_>>, bits: u32, segment: u32) -> Result<Arc<Self>> {
         let mask = DmaMask::try_new(bits)?;
         // SAFETY: `Device<Core>` exists in probe and unbind only, which exclude each other, and this
         // driver's DMA memory is allocated through a `Binding`, of which there is none yet.
