@@ -82,19 +82,20 @@ static void sgring_irq_send(SGRingStream *st)
 
 /*
  * [D-40] SEQ is odd while the line changes.  HW_PTR is one aligned 8-byte
- * store, so a reader that wants nothing else needs no SEQ.  One line never
- * crosses a page, so all stores have one translation.
+ * store, and so are IRQS and ERR together, so that a reader of either needs
+ * no SEQ [D-41].  One line never crosses a page, so all stores have one
+ * translation.
  */
 static bool sgring_publish(SGRingStream *st)
 {
     PCIDevice *pdev = PCI_DEVICE(st->card);
     uint64_t line = st->cfg.status_addr;
-    uint8_t tail[SGRING_STATUS_SIZE - SGRING_STATUS_IRQS] = { 0 };
+    uint8_t tail[SGRING_STATUS_SIZE - SGRING_STATUS_LATE] = { 0 };
     MemTxResult r;
 
-#define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_IRQS)
-    stl_le_p(TAIL(IRQS), st->irqs);
-    stl_le_p(TAIL(ERR), st->err);
+    QEMU_BUILD_BUG_ON(SGRING_STATUS_ERR != SGRING_STATUS_IRQS + 4);
+
+#define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_LATE)
     stl_le_p(TAIL(LATE), st->late);
     stl_le_p(TAIL(DROPS), st->drops);
     stq_le_p(TAIL(DELAY), sgring_audio_delay(st));
@@ -107,10 +108,17 @@ static bool sgring_publish(SGRingStream *st)
                         sgring_dma_attrs);
     r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_TSTAMP, st->tstamp,
                         sgring_dma_attrs);
-    r |= pci_dma_rw(pdev, line + SGRING_STATUS_IRQS, tail, sizeof(tail),
+    r |= pci_dma_rw(pdev, line + SGRING_STATUS_LATE, tail, sizeof(tail),
                     DMA_DIRECTION_FROM_DEVICE, sgring_dma_attrs);
     r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_HW_PTR, st->hw_ptr,
                         sgring_dma_attrs);
+    /*
+     * A handler still busy with the interrupt before may see this count
+     * already, and must then find the position that it is about.
+     */
+    smp_wmb(); /* HW_PTR before IRQS */
+    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_IRQS,
+                        (uint64_t)st->err << 32 | st->irqs, sgring_dma_attrs);
     smp_wmb(); /* all changes before even SEQ: the reader's first rmb */
     r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
                         sgring_dma_attrs);

@@ -8,7 +8,8 @@
 //! count needs to be looked at:
 //!
 //! * the position (`SGRING_STATUS_HW_PTR`), frames since PREPARE;
-//! * the interrupts asked for so far, with the error beside it (`SGRING_STATUS_IRQS`, `_ERR`).
+//! * the interrupts asked for so far, with the error beside it (`SGRING_STATUS_IRQS`, `_ERR`), which the
+//!   card writes after the position: who sees the count, and then looks, sees the position it is about.
 
 use crate::{
     mm::SharedWords,
