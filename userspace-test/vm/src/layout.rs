@@ -78,9 +78,14 @@ impl Layout {
 
     /// The release of the chosen kernel, such as `7.2.12+deb13-amd64`.
     ///
+    /// `SGRING_KERNEL` names it where one is pinned for this run.
+    ///
     /// # Errors
     /// When no kernel was chosen yet.
     pub fn release(&self) -> Result<String, Error> {
+        if let Ok(release) = std::env::var("SGRING_KERNEL") {
+            return Ok(release);
+        }
         let path = self.build.join("kernel/current/release");
         std::fs::read_to_string(&path)
             .map(|text| text.trim().to_owned())

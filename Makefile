@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# The one entry. Each step is a script in scripts/ that can be stopped and run
+# again at any point and does nothing when its inputs did not change.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Steps that do not depend on each other run side by side.
+ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
+MAKEFLAGS += --jobs=3
+endif
+
+# FILE=, AUDIO=, KERNEL=, MIRROR= reach the scripts by the environment.
+export FILE AUDIO KERNEL MIRROR MIRROR_SECURITY
+
+.PHONY: help
+help:
+	@sed -n 's/^#: \?//p' $(firstword $(MAKEFILE_LIST))
+
+#: sgring: a PCI sound card, its driver and its client, in a VM
+#:
+#:   make run      play a recording through the card and judge what came out
+#:                   FILE=song.flac   another recording (WAV or FLAC)
+#:                   AUDIO=wav        where the sound goes: wav (judged), or to
+#:                                    be heard pipewire, pa, alsa, sdl
+#:   make test     all tests; the last line counts them
+#:   make shell    an interactive guest with the card
+#:   make check    linters
+#:   make clean    remove outputs (programs, driver, results, VM runs)
+#:   make distclean  remove all that was built and fetched
+#:
+#:   scripts/vm --help   your own programs in the guest
+#:
+#: The first run sets everything up under build/ (a Debian root, a kernel, QEMU,
+#: a guest), each part also a target of its own: root, kernel, driver, qemu,
+#: guest, programs, or setup for all.
+#:   KERNEL=7.2      a kernel version or series, instead of the newest supported
+#:   MIRROR=URL      a Debian archive, instead of this machine's own
+
+.PHONY: setup root kernel driver qemu guest programs
+setup: driver qemu guest programs
+root:
+	@scripts/root
+kernel: root
+	@scripts/kernel
+driver: kernel
+	@scripts/driver
+qemu: root
+	@scripts/qemu
+guest: kernel
+	@scripts/guest
+programs: root
+	@scripts/programs
+
+.PHONY: run test shell
+run: setup
+	+@SGRING_SETUP=no scripts/run
+test: setup
+	+@SGRING_SETUP=no scripts/test
+shell: setup
+	+@SGRING_SETUP=no scripts/vm --share .
+
+.PHONY: check clean distclean
+check: kernel qemu
+	@scripts/check
+clean:
+	@scripts/clean
+distclean:
+	@scripts/clean --all
