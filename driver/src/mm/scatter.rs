@@ -63,7 +63,8 @@ impl ScatterRing {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for no bytes, `ENOMEM`, or what the DMA layer says.
+    /// `EINVAL` for no bytes, `ENOMEM`, or what the DMA layer says; `EIO` where the device would
+    /// not see the pages themselves but a copy, which nobody here keeps up to date.
     pub(crate) fn new(dev: &Device<Bound>, bytes: usize, dir: DataDirection) -> Result<Arc<Self>> {
         let size = page_align(bytes).filter(|&size| size != 0).ok_or(EINVAL)?;
         let mut memory = VVec::<u8>::with_capacity(size, GFP_KERNEL | __GFP_ZERO)?;
@@ -74,6 +75,16 @@ impl ScatterRing {
             pages.push(page.as_ptr(), GFP_KERNEL)?;
         }
         let table = KBox::pin_init(SGTable::new(dev, memory, dir, GFP_KERNEL), GFP_KERNEL)?;
+        if table
+            .iter()
+            .any(|segment| needs_sync(dev, segment.dma_address()))
+        {
+            dev_err!(
+                dev,
+                "DMA of this device is bounced or not coherent: not supported\n"
+            );
+            return Err(EIO);
+        }
 
         // INVARIANT: `memory` was moved into `table`, which does not move or shrink the allocation
         // it points to before it is dropped.
@@ -122,4 +133,15 @@ impl ScatterRing {
             None => Answer::SIGBUS,
         }
     }
+}
+
+/// Whether memory mapped at `address` must be synced between the CPU's accesses and the device's.
+///
+/// To be asked of a mapping that was made: before the first bounce, the DMA layer says no for the device
+/// as a whole (kernel/dma/mapping.c).
+fn needs_sync(dev: &Device<Bound>, address: u64) -> bool {
+    // CAST: `Device` is a transparent wrapper of `struct device`.
+    let dev = core::ptr::from_ref(dev).cast_mut().cast();
+    // SAFETY: `dev` is bound, and `address` is of a mapping of its that exists.
+    unsafe { bindings::__dma_need_sync(dev, address) }
 }
