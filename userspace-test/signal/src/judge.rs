@@ -494,6 +494,9 @@ impl<'a, T: Sample> Walk<'a, T> {
             .take()
             .unwrap_or_else(|| Index::new(reference, capture.channels()));
         let mut best: Option<Step> = None;
+        // How far the last candidate was ahead of the capture. A long agreement offers itself at
+        // each of its blocks; it is the first one that counts.
+        let mut ahead = None;
         let cost = |step: Step| step.reference.max(step.capture);
         if let Some(mut roll) = Roll::new(capture, j) {
             let mut t = 0;
@@ -501,7 +504,11 @@ impl<'a, T: Sample> Walk<'a, T> {
                 if best.is_some_and(|b| t > cost(b) + BLOCK) {
                     break;
                 }
-                if let Some(p) = index.nearest(roll.hash(), i, i + t) {
+                if let Some(p) = index
+                    .nearest(roll.hash(), i, i + t)
+                    .filter(|p| ahead != Some(p.wrapping_sub(t)))
+                {
+                    ahead = Some(p.wrapping_sub(t));
                     // Back to where the agreement begins.
                     let (mut p, mut back) = (p, t);
                     while p > i && back > 0 && self.same(p - 1, j + back - 1) {

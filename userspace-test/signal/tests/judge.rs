@@ -401,6 +401,27 @@ fn damage_all_over_ends_at_the_limit() {
     assert_eq!(verdict(&sent, &got).findings.len(), MAX_FINDINGS);
 }
 
+/// A long way to the next agreement costs no more than its length.
+#[test]
+fn half_of_a_long_recording_is_judged_in_linear_time() {
+    let sent = stereo(10, 1_000_000);
+    assert_eq!(
+        verdict(&sent, &sent[2 * 600_000..]).findings,
+        [Finding::LostStart { frames: 600_000 }]
+    );
+    let mut late = sent[..2 * 1000].to_vec();
+    late.extend(stereo(11, 500_000));
+    late.extend(&sent[2 * 1000..]);
+    assert_eq!(
+        verdict(&sent, &late).findings,
+        [Finding::Inserted {
+            at: 1000,
+            frames: 500_000,
+            silent: false
+        }]
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
