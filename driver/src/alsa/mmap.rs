@@ -24,25 +24,27 @@ use crate::mm::fault::{
     Mapping,
     VmFault, //
 };
+use core::ptr;
 use kernel::{
     bindings,
     error::from_result,
     mm::virt::VmaNew,
     prelude::*,
-    sync::SetOnce, //
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
+    },
 };
 
-type VmaFn = unsafe extern "C" fn(vma: *mut bindings::vm_area_struct);
-
-/// The sound core's own `open` and `close` for data mappings, the same for every PCM.
-#[derive(Clone, Copy)]
-struct CoreHooks {
-    open: Option<VmaFn>,
-    close: Option<VmaFn>,
-}
-
-/// Taken from the first VMA that the core prepares for us: the core does not export them.
-static CORE_HOOKS: SetOnce<CoreHooks> = SetOnce::new();
+/// The sound core's own operations for data mappings, which it does not export: taken from the first VMA
+/// that it readies for us. They are static and the same for every PCM, so that two first callers write the
+/// same value.
+///
+/// # Invariants
+///
+/// Null, or valid as long as this module is loaded: it depends on the sound core's.
+static CORE_OPS: Atomic<*const bindings::vm_operations_struct> = Atomic::new(ptr::null());
 
 impl<T: PcmOps> Adapter<T> {
     const VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
@@ -73,16 +75,10 @@ pub(super) unsafe extern "C" fn mmap<T: PcmOps>(
         // the ring as the driver knows it (M2).
         T::mmap(stream, Mapping::of(new))?;
 
-        // SAFETY: `snd_pcm_mmap_data()` has set its own operations before it called.
-        let core = unsafe { (*vma).vm_ops.as_ref() }.ok_or(EINVAL)?;
-        CORE_HOOKS.populate(CoreHooks {
-            open: core.open,
-            close: core.close,
-        });
-        // Between two first calls the loser may come here before the winner has finished.
-        if CORE_HOOKS.as_ref().is_none() {
-            return Err(EAGAIN);
-        }
+        // SAFETY: By the safety requirement; `snd_pcm_mmap_data()` has set its own operations.
+        let core_ops = unsafe { (*vma).vm_ops };
+        // INVARIANT: The sound core's static operations. Release: pairs with `core_ops()`.
+        CORE_OPS.store(core_ops, Release);
 
         fault::prepare(new)?;
         // SAFETY: By the safety requirement; from here on nothing fails.
@@ -91,11 +87,16 @@ pub(super) unsafe extern "C" fn mmap<T: PcmOps>(
     })
 }
 
+fn core_ops<'a>() -> Option<&'a bindings::vm_operations_struct> {
+    // SAFETY: By the invariant of `CORE_OPS`; the operations are constant.
+    unsafe { CORE_OPS.load(Acquire).as_ref() }
+}
+
 /// # Safety
 ///
 /// For the mm core: `vma` is a copy or a part of one that [`mmap`] accepted.
 unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
-    if let Some(open) = CORE_HOOKS.as_ref().and_then(|hooks| hooks.open) {
+    if let Some(open) = core_ops().and_then(|ops| ops.open) {
         // SAFETY: The core's function for this very VMA, whose private data is as the core set it.
         unsafe { open(vma) };
     }
@@ -105,7 +106,7 @@ unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
 ///
 /// For the mm core: `vma` is one that [`mmap`] accepted, or a copy or part of it, on its way out.
 unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
-    if let Some(close) = CORE_HOOKS.as_ref().and_then(|hooks| hooks.close) {
+    if let Some(close) = core_ops().and_then(|ops| ops.close) {
         // SAFETY: As in `vm_open()`.
         unsafe { close(vma) };
     }
