@@ -31,6 +31,7 @@ use serde_json::json;
 use crate::accel::Accel;
 use crate::argv::{self, Fds, Files};
 use crate::config::{Card, Config, Sink, Stdin};
+use crate::dmesg;
 use crate::error::{Error, Kind};
 use crate::initrd;
 use crate::layout::Layout;
@@ -156,6 +157,7 @@ pub struct Vm {
     first_audio: Option<Duration>,
     reaped: Option<ExitStatus>,
     streams: Vec<thread::JoinHandle<()>>,
+    keys: Option<UnixStream>,
     terminal: Option<tty::Raw>,
 }
 
@@ -248,8 +250,9 @@ impl Vm {
         let mut vm = Self::spawn(layout, config, stopper, accel, &release, &kernel, &qemu, dir)?;
         match vm.until_ready() {
             Ok(()) => {
-                if config.tty {
+                if let Some(keys) = vm.keys.take() {
                     vm.terminal = tty::Raw::enter();
+                    tty::type_into(keys);
                 }
                 Ok(vm)
             }
@@ -329,6 +332,7 @@ impl Vm {
             first_audio: None,
             reaped: None,
             streams: Vec::new(),
+            keys: None,
             terminal: None,
         };
         read_control(control, sender.clone());
@@ -340,7 +344,11 @@ impl Vm {
             let _ = gone.send(Event::Gone);
         }) {
             Ok(qmp) => vm.qmp = Some(qmp),
-            Err(e) => return Err(vm.fail(Error::new(Kind::Died, format!("QEMU did not start: {e}")))),
+            Err(e) => {
+                vm.reap(Duration::from_secs(1));
+                let log = vm.tail("qemu.log");
+                return Err(vm.fail(Error::new(Kind::Died, format!("QEMU did not start: {e}:\n{log}"))));
+            }
         }
         Ok(vm)
     }
@@ -353,10 +361,7 @@ impl Vm {
         sender: &Sender<Event>,
     ) -> std::io::Result<()> {
         if self.config.tty {
-            let mut keys = console.try_clone()?;
-            thread::spawn(move || {
-                let _ = std::io::copy(&mut std::io::stdin(), &mut keys);
-            });
+            self.keys = Some(console.try_clone()?);
             let sink = Sink::to(std::io::stdout());
             let file = self.dir.join("stdout");
             // A terminal has no mark; it ends when QEMU does.
@@ -519,7 +524,7 @@ impl Vm {
     fn gone(&mut self, when: &str) -> Error {
         self.reap(PARTING);
         let message = if self.panicked() {
-            format!("the guest's kernel panicked {when}:\n{}", self.tail("serial.log"))
+            format!("the guest's kernel panicked {when}:\n{}", self.splat())
         } else {
             let end = match self.reaped {
                 Some(end) if end.success() => "the guest went off".to_owned(),
@@ -561,6 +566,20 @@ impl Vm {
         let from = lines.len().saturating_sub(LINES);
         let indented: Vec<_> = lines[from..].iter().map(|l| format!("  {}", l.trim_end())).collect();
         indented.join("\n")
+    }
+
+    /// The beginning of what the kernel said when it panicked.
+    fn splat(&self) -> String {
+        const LINES: usize = 15;
+        let log = std::fs::read(self.dir.join("serial.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = text
+            .lines()
+            .skip_while(|line| dmesg::trouble(line).is_empty())
+            .take(LINES)
+            .map(|line| format!("  {}", line.trim_end()))
+            .collect();
+        lines.join("\n")
     }
 
     /// Waits for QEMU's end; false when it does not come.
