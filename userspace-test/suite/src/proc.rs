@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel says about memory, in /proc.
+
+use crate::window::{Window, page};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+fn word(file: &str, index: usize) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open(file)?.read_exact_at(&mut bytes, index as u64 * 8)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// For each page of `window`: the number of the page frame that this process's page table has there
+/// (Documentation/admin-guide/mm/pagemap.rst).
+///
+/// # Errors
+///
+/// As for reading /proc/self/pagemap, or `EACCES` when it hides the frames' numbers.
+pub fn frames(window: &Window) -> io::Result<Vec<Option<u64>>> {
+    const PRESENT: u64 = 1 << 63;
+    const FRAME: u64 = (1 << 55) - 1;
+    let mut bytes = vec![0; window.pages() * 8];
+    File::open("/proc/self/pagemap")?
+        .read_exact_at(&mut bytes, (window.address() / page()) as u64 * 8)?;
+    bytes
+        .chunks_exact(8)
+        .map(|chunk| chunk.try_into().map_or(0, u64::from_ne_bytes))
+        .map(|entry| match (entry & PRESENT != 0, entry & FRAME) {
+            (false, _) => Ok(None),
+            (true, 0) => Err(io::Error::from_raw_os_error(libc::EACCES)),
+            (true, frame) => Ok(Some(frame)),
+        })
+        .collect()
+}
+
+/// Which pages of `window` this process's page table has.
+///
+/// # Errors
+///
+/// As [`frames`].
+pub fn present(window: &Window) -> io::Result<Vec<usize>> {
+    let frames = frames(window)?;
+    Ok((0..)
+        .zip(frames)
+        .filter_map(|(index, frame)| frame.map(|_| index))
+        .collect())
+}
+
+/// How often page frame `frame` is mapped, by all processes.
+///
+/// # Errors
+///
+/// As for reading /proc/kpagecount.
+pub fn map_count(frame: u64) -> io::Result<u64> {
+    word("/proc/kpagecount", frame as usize)
+}
+
+/// `MemFree`, in kB.
+///
+/// # Errors
+///
+/// As for reading /proc/meminfo.
+pub fn free_memory() -> io::Result<u64> {
+    field(&fs::read_to_string("/proc/meminfo")?, "MemFree")
+}
+
+/// `VmLck` of this process, in kB.
+///
+/// # Errors
+///
+/// As for reading /proc/self/status.
+pub fn locked_memory() -> io::Result<u64> {
+    field(&fs::read_to_string("/proc/self/status")?, "VmLck")
+}
+
+/// The first number of a line "name: number kB".
+fn field(text: &str, name: &str) -> io::Result<u64> {
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| *key == name)
+        .and_then(|(_, value)| value.split_whitespace().next()?.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("no number {name}")))
+}
+
+/// What /proc/self/smaps says of one mapping.
+#[derive(Clone, Debug)]
+pub struct Smaps {
+    /// Bytes, from the range of addresses.
+    pub bytes: usize,
+    /// Resident, in kB.
+    pub rss: u64,
+    /// Locked, in kB.
+    pub locked: u64,
+    /// The two-letter flags.
+    pub flags: Vec<String>,
+}
+
+impl Smaps {
+    /// The entry of the mapping that starts where `window` does.
+    ///
+    /// # Errors
+    ///
+    /// As for reading the file, or `NotFound`.
+    pub fn of(window: &Window) -> io::Result<Self> {
+        let text = fs::read_to_string("/proc/self/smaps")?;
+        let start = format!("{:x}-", window.address());
+        // Up to the last line, the flags, which is of this entry: it is the first to have it.
+        let entry = text
+            .split_once(&format!("\n{start}"))
+            .map(|(_, rest)| rest)
+            .ok_or(io::ErrorKind::NotFound)?;
+        let (entry, flags) = entry
+            .split_once("VmFlags:")
+            .ok_or(io::ErrorKind::InvalidData)?;
+        let end = entry.split_whitespace().next().unwrap_or_default();
+        let end = usize::from_str_radix(end, 16).map_err(io::Error::other)?;
+        Ok(Self {
+            bytes: end - window.address(),
+            rss: field(entry, "Rss")?,
+            locked: field(entry, "Locked")?,
+            flags: flags
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+
+    /// Whether `flag` is set.
+    #[must_use]
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|f| f == flag)
+    }
+}
