@@ -602,7 +602,7 @@ static void sgring_cmd_reset(SGRingStream *st)
 {
     timer_del(&st->timer);
     sgring_free_table(st);
-    sgring_audio_drop(st);
+    sgring_audio_finish(st);
     st->state = SGRING_STATE_IDLE;
     st->err = SGRING_ERR_NONE;
     st->err_index = 0;
@@ -758,6 +758,7 @@ void sgring_stream_exit(SGRingStream *st)
 void sgring_stream_reset(SGRingStream *st)
 {
     sgring_cmd_reset(st);
+    sgring_audio_drop(st);
     st->reg = (SGRingConfig) { 0 };
     st->cfg = (SGRingConfig) { 0 };
     st->group = 0;
