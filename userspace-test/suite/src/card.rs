@@ -51,6 +51,17 @@ pub fn open_with(options: OpenOptions) -> io::Result<Pcm> {
     Pcm::open(number()?, 0, Direction::Playback, options)
 }
 
+/// Bytes of the largest ring that the card offers.
+///
+/// # Errors
+///
+/// The errno of `open(2)` or HW_REFINE.
+pub fn largest_ring() -> io::Result<usize> {
+    let mut params = HwParams::any();
+    open()?.hw_refine(&mut params)?;
+    Ok(params.range(Param::BufferBytes).max as usize)
+}
+
 /// A configuration: S16, interleaved, everything else as said.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {

@@ -13,6 +13,7 @@
 pub mod card;
 pub mod fork;
 pub mod kmsg;
+pub mod pipe;
 pub mod proc;
 pub mod seed;
 pub mod tap;

@@ -57,6 +57,15 @@ pub fn map_count(frame: u64) -> io::Result<u64> {
     word("/proc/kpagecount", frame as usize)
 }
 
+/// What kind of page frame `frame` is (`KPF_*`, include/uapi/linux/kernel-page-flags.h).
+///
+/// # Errors
+///
+/// As for reading /proc/kpageflags.
+pub fn frame_flags(frame: u64) -> io::Result<u64> {
+    word("/proc/kpageflags", frame as usize)
+}
+
 /// `MemFree`, in kB.
 ///
 /// # Errors

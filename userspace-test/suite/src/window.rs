@@ -58,6 +58,63 @@ impl Window {
         pcm.mmap(offset, pages * page(), options).map(Self::from)
     }
 
+    /// Maps the whole ring of `pages` pages twice, the second time right behind the first.
+    ///
+    /// # Errors
+    ///
+    /// The errno of `mmap(2)` or `mremap(2)`.
+    pub fn twice(pcm: &Pcm, pages: usize) -> io::Result<(Self, Self)> {
+        let mut first = Self::new(pcm, 0, pages)?;
+        let mut second = Self::new(pcm, 0, pages)?;
+        let room = Self::reserve(first.bytes * 2)?;
+        let (low, high) = room.split(pages);
+        first.replace(low)?;
+        second.replace(high)?;
+        Ok((first, second))
+    }
+
+    /// Addresses that nothing else is at.
+    fn reserve(bytes: usize) -> io::Result<Self> {
+        // SAFETY: An anonymous mapping at a place of the kernel's choice.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            at: at.cast(),
+            bytes,
+        })
+    }
+
+    /// Moves to the place of `target`, which is as long and goes away.
+    fn replace(&mut self, target: Self) -> io::Result<()> {
+        // SAFETY: Both ranges are windows of ours without references into them.
+        let at = unsafe {
+            libc::mremap(
+                self.at.cast(),
+                self.bytes,
+                target.bytes,
+                libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+                target.at,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        std::mem::forget(target);
+        self.at = at.cast();
+        Ok(())
+    }
+
     /// Its address.
     #[must_use]
     pub fn address(&self) -> usize {
@@ -216,44 +273,13 @@ impl Window {
         Ok(())
     }
 
-    /// Moves the window to `pages` pages' worth of addresses that nothing else is at.
+    /// Moves the window to addresses that nothing is at.
     ///
     /// # Errors
     ///
     /// The errno of `mmap(2)` or `mremap(2)`.
     pub fn relocate(&mut self) -> io::Result<()> {
-        // SAFETY: An anonymous mapping at a place of the kernel's choice.
-        let target = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                self.bytes,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if target == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: The target was reserved just now; what it replaces is ours and empty.
-        let at = unsafe {
-            libc::mremap(
-                self.at.cast(),
-                self.bytes,
-                self.bytes,
-                libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
-                target,
-            )
-        };
-        if at == libc::MAP_FAILED {
-            let error = io::Error::last_os_error();
-            // SAFETY: The reserved range is ours.
-            unsafe { libc::munmap(target, self.bytes) };
-            return Err(error);
-        }
-        self.at = at.cast();
-        Ok(())
+        self.replace(Self::reserve(self.bytes)?)
     }
 
     /// Maps the same pages a second time: `mremap(2)` of no bytes.
