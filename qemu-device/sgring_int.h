@@ -172,8 +172,6 @@ void sgring_stream_command(SGRingStream *st, uint32_t cmd);
 /* Carry out a command on all members of a group; returns a SGRING_ERR_*. */
 uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd);
 
-const char *sgring_state_name(uint32_t state);
-
 /* sgring_audio.c */
 
 /* Bytes of one sample, 0 for a format that the card does not offer. */

@@ -28,7 +28,7 @@
 
 static const MemTxAttrs sgring_dma_attrs = { .memory = 1 };
 
-const char *sgring_state_name(uint32_t state)
+static const char *sgring_state_name(uint32_t state)
 {
     static const char *const names[] = {
         [SGRING_STATE_IDLE] = "idle",

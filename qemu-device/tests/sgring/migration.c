@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sgring tests: migration, a clock that has moved on, unplug
+ */
+#include "qemu/osdep.h"
+#include "qobject/qdict.h"
+#include "card.h"
+#include "tests.h"
+
+static void migrate_to(Card *c, const char *path)
+{
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    bool done = false;
+
+    qtest_qmp_assert_success(c->qts, "{ 'execute': 'stop' }");
+    qtest_qmp_assert_success(c->qts, "{ 'execute': 'migrate',"
+                             "  'arguments': { 'uri': %s } }", uri);
+    while (!done) {
+        QDict *r = qtest_qmp(c->qts, "{ 'execute': 'query-migrate' }");
+        const char *status = qdict_get_str(qdict_get_qdict(r, "return"),
+                                           "status");
+
+        g_assert_cmpstr(status, !=, "failed");
+        done = g_str_equal(status, "completed");
+        qobject_unref(r);
+    }
+}
+
+/* Load @path; returns false if the card refused. */
+static bool migrate_from(Card *c, const char *path)
+{
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+
+    qtest_qmp_assert_success(c->qts, "{ 'execute': 'migrate-incoming',"
+                             "  'arguments': { 'uri': %s,"
+                             "                 'exit-on-error': false } }",
+                             uri);
+    for (;;) {
+        QDict *r = qtest_qmp(c->qts, "{ 'execute': 'query-migrate' }");
+        g_autofree char *status =
+            g_strdup(qdict_get_try_str(qdict_get_qdict(r, "return"),
+                                       "status"));
+
+        qobject_unref(r);
+        if (g_strcmp0(status, "completed") == 0) {
+            return true;
+        }
+        if (g_strcmp0(status, "failed") == 0) {
+            return false;
+        }
+    }
+}
+
+/* A second card that goes on from @path; @t is its clock's first value. */
+static Card *card_from(Card *from, const char *path, uint64_t t)
+{
+    Card *c = card_start("q35", "none", "", "-incoming defer");
+
+    advance_to(c, t);
+    g_assert_true(migrate_from(c, path));
+    c->dev = g_memdup2(from->dev, sizeof(*from->dev));
+    c->dev->bus = c->bus;
+    c->regs = from->regs;
+    qtest_qmp_assert_success(c->qts, "{ 'execute': 'cont' }");
+    return c;
+}
+
+/* [D-80]: in every state; the next deadlines, data and interrupts are right. */
+static void test_migrate(void)
+{
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    GByteArray *data = noise(960 * 4);
+    uint32_t s;
+
+    for (s = 0; s <= SGRING_STATE_ERROR; s++) {
+        Card *c = card_silent("");
+        GByteArray *tap;
+        uint64_t t;
+        Card *d;
+        Line l;
+
+        one_segment(c);
+        qtest_bufwrite(c->qts, RING, data->data, data->len);
+        bring_to(c, s);
+        l = line(c, 0);
+        t = now(c);
+        migrate_to(c, path);
+        d = card_from(c, path, t);
+        g_assert_cmpuint(stream_state(d, 0), ==, s);
+        g_assert_cmpuint(stream_error(d, 0), ==,
+                         s == SGRING_STATE_ERROR ? SGRING_ERR_BAD_RATE : 0);
+        g_assert_cmpuint(line(d, 0).seq, ==, l.seq);
+
+        /* 3.5 ms into the run, at frame 144: the table is not read again. */
+        poison(d, TABLE, 16);
+        if (s == SGRING_STATE_PREPARED || s == SGRING_STATE_PAUSED) {
+            cmd(d, 0, SGRING_CMD_START);
+            l = line(d, 0);
+            advance_to(d, due(l.tstamp, 48, 48000));
+            g_assert_cmpuint(line(d, 0).hw_ptr, ==, l.hw_ptr + 48);
+            cmd(d, 0, SGRING_CMD_STOP);
+        }
+        if (s == SGRING_STATE_RUNNING || s == SGRING_STATE_DRAINING) {
+            uint64_t t0 = l.tstamp - due(0, 144, 48000);
+            uint64_t end = s == SGRING_STATE_DRAINING ? 700 : 960;
+
+            g_assert_cmpuint(l.hw_ptr, ==, 144);
+            advance_to(d, due(t0, 192, 48000) - 1);
+            g_assert_cmpuint(line(d, 0).hw_ptr, ==, 144);
+            advance_to(d, due(t0, 192, 48000));
+            g_assert_cmpuint(line(d, 0).hw_ptr, ==, 192);
+            g_assert_cmpuint(line(d, 0).tstamp, ==, due(t0, 192, 48000));
+            g_assert_false(interrupted(d, 0));
+            advance_to(d, due(t0, 240, 48000));
+            g_assert_true(interrupted(d, 0));
+            advance_to(d, due(t0, end, 48000));
+            g_assert_cmpuint(line(d, 0).hw_ptr, ==, end);
+            g_assert_cmpuint(line(d, 0).late, ==, 0);
+            g_assert_cmpuint(line(d, 0).state, ==, end == 700 ?
+                             SGRING_STATE_IDLE : SGRING_STATE_RUNNING);
+            cmd(d, 0, SGRING_CMD_STOP);
+
+            /* Both taps together are the clip. */
+            card_quit(c);
+            card_quit(d);
+            tap = slurp(c->tap, 0);
+            g_assert_cmpuint(tap->len, ==, 144 * 4);
+            assert_bytes(tap->data, data->data, tap->len);
+            g_byte_array_unref(tap);
+            tap = slurp(d->tap, 0);
+            g_assert_cmpuint(tap->len, ==, (end - 144) * 4);
+            assert_bytes(tap->data, data->data + 144 * 4, tap->len);
+            g_byte_array_unref(tap);
+        }
+        card_free(d);
+        card_free(c);
+    }
+    unlink(path);
+    g_byte_array_unref(data);
+}
+
+/*
+ * [D-35]: a stepped clock is never late, but one that has moved on while the
+ * card was in a file is.  By half a ring, and by three.
+ */
+static void test_late(void)
+{
+    static const uint64_t lateness[] = { 480, 3 * 960 };
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(lateness); i++) {
+        Card *c = card_silent("");
+        GByteArray *data = noise(960 * 4);
+        uint64_t t0, t, moved;
+        GByteArray *tap;
+        Card *d;
+        Line l;
+
+        one_segment(c);
+        qtest_bufwrite(c->qts, RING, data->data, data->len);
+        bring_to(c, SGRING_STATE_RUNNING);
+        l = line(c, 0);
+        t0 = l.tstamp - due(0, 144, 48000);
+        migrate_to(c, path);
+        t = due(t0, 144 + lateness[i], 48000) + 1000;
+        d = card_from(c, path, t);
+        /* A read of the clock comes after the timers that were due. */
+        qtest_clock_step(d->qts, 1);
+
+        moved = MIN(lateness[i], 960);
+        l = line(d, 0);
+        g_assert_cmpuint(l.hw_ptr, ==, 144 + moved);
+        g_assert_cmpuint(l.late, ==, moved / 48 - 1);
+        g_assert_cmpuint(l.irqs, ==, 1);
+        if (lateness[i] <= 960) {
+            /* On the old grid. */
+            g_assert_cmpuint(l.tstamp, ==, due(t0, l.hw_ptr, 48000));
+        } else {
+            /* A new one. */
+            g_assert_cmpuint(l.tstamp, >=, t);
+            g_assert_cmpuint(l.tstamp, <=, t + 1);
+        }
+        advance_to(d, due(l.tstamp, 48, 48000) + 1);
+        g_assert_cmpuint(line(d, 0).hw_ptr, ==, l.hw_ptr + 48);
+        cmd(d, 0, SGRING_CMD_STOP);
+        card_quit(d);
+        tap = slurp(d->tap, 0);
+        g_assert_cmpuint(tap->len, ==, (moved + 48) * 4);
+        for (t = 0; t < tap->len; t++) {
+            g_assert_cmphex(tap->data[t], ==,
+                            data->data[(144 * 4 + t) % data->len]);
+        }
+        g_byte_array_unref(tap);
+        g_byte_array_unref(data);
+        card_free(d);
+        card_free(c);
+    }
+    unlink(path);
+}
+
+/* Find @n big-endian words, the @nth time. */
+static uint8_t *find_words(GByteArray *a, const uint32_t *w, size_t n, int nth)
+{
+    g_autofree uint8_t *raw = g_malloc(4 * n);
+    uint8_t *p = a->data;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        stl_be_p(raw + 4 * i, w[i]);
+    }
+    for (;;) {
+        p = memmem(p, a->len - (p - a->data), raw, 4 * n);
+        g_assert_nonnull(p);
+        if (!nth--) {
+            return p;
+        }
+        p++;
+    }
+}
+
+/* [D-81]: what no guest could have brought about is refused, and in words. */
+static void test_migrate_hostile(void)
+{
+    /* FORMAT to BURST, as taken by PREPARE: only there is BURST not 0. */
+    static const uint32_t taken[] = { 2, 48000, 2, 240, 960, 48 };
+    static const struct {
+        const char *what;
+        int offset;             /* from the words above */
+        uint32_t value;
+    } bad[] = {
+        { "format", 0, 77 },
+        { "rate 0", 4, 0 },
+        { "channels 0", 8, 0 },
+        { "period 0", 12, 0 },
+        { "ring 0", 16, 0 },
+        { "burst 0", 20, 0 },
+        { "count", 32, 7 },
+        { "vector", 36, 1 },
+        /* group, DRAIN_END, then: */
+        { "state", 64, 6 },
+        { "count", 84, 0x7fffffff },
+        { "count", 84, 0xffffffff },
+        { "segment address", 92, RING + 1 },
+        { "segment length", 96, 0xffffffff },
+        { "segment length", 96, 0 },
+        { "segment length", 96, 4 },
+        { "t0", 100, 0xffffffff },
+        { "f0", 108, 1 },
+        { "hw_ptr", 116, 0xffffffff },
+        { "hw_ptr", 120, 145 },
+    };
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    Card *c = card_silent("");
+    GByteArray *good;
+    size_t i;
+
+    one_segment(c);
+    bring_to(c, SGRING_STATE_RUNNING);
+    migrate_to(c, path);
+    good = slurp(path, 0);
+    for (i = 0; i < ARRAY_SIZE(bad); i++) {
+        uint8_t *p = find_words(good, taken, ARRAY_SIZE(taken), 0);
+        uint8_t was[4];
+        GError *err = NULL;
+        Card *d;
+
+        memcpy(was, p + bad[i].offset, 4);
+        stl_be_p(p + bad[i].offset, bad[i].value);
+        g_test_message("%s = 0x%x, was 0x%x", bad[i].what, bad[i].value,
+                       ldl_be_p(was));
+        g_file_set_contents(path, (char *)good->data, good->len, &err);
+        g_assert_no_error(err);
+        memcpy(p + bad[i].offset, was, 4);
+
+        d = card_start("q35", "none", "", "-incoming defer");
+        g_assert_false(migrate_from(d, path));
+        card_free(d);
+    }
+    unlink(path);
+    g_byte_array_unref(good);
+    card_free(c);
+}
+
+/* [D-82]: unplugged in the middle; the next card works. */
+static void test_unplug(void)
+{
+    Card *c = card_start("pc", "wav,out.frequency=48000", "", "");
+
+    card_enable(c);
+    one_segment(c);
+    prepare(c, 0, &base);
+    cmd(c, 0, SGRING_CMD_START);
+    qtest_clock_step(c->qts, 33000000);
+    poison(c, STATUS(0), 64);
+    interrupted(c, 0);
+    qpci_unplug_acpi_device_test(c->qts, "card", SLOT);
+    qtest_clock_step(c->qts, 100000000);
+    assert_poison(c, STATUS(0), 64);
+    g_assert_false(interrupted(c, 0));
+
+    qtest_qmp_device_add(c->qts, "sgring", "card",
+                         "{ 'audiodev': 'a', 'addr': '4' }");
+    g_free(c->dev);
+    card_enable(c);
+    prepare(c, 0, &base);
+    cmd(c, 0, SGRING_CMD_START);
+    qtest_clock_step(c->qts, 33000000);
+    g_assert_cmpuint(line(c, 0).hw_ptr, ==, 1584);
+    card_free(c);
+}
+
+void sgring_migration_tests(void)
+{
+    qtest_add_func("/sgring/migrate", test_migrate);
+    qtest_add_func("/sgring/late", test_late);
+    qtest_add_func("/sgring/migrate-hostile", test_migrate_hostile);
+    qtest_add_func("/sgring/unplug", test_unplug);
+}

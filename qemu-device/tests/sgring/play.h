@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sgring tests: play a clip through a ring of scattered pieces
+ */
+#ifndef SGRING_TEST_PLAY_H
+#define SGRING_TEST_PLAY_H
+
+#include "card.h"
+
+/* Bytes by FMT_*, 0 for what the card does not offer. */
+#define FORMATS         9
+extern const uint32_t sample_bytes[FORMATS];
+
+/* A ring of @bytes in random pieces of multiples of 4 at random places. */
+typedef struct Scatter {
+    Segment seg[16384];
+    size_t count;
+    size_t bytes;
+} Scatter;
+
+/* Make one, of pieces of at most 4 * @most bytes, and write its table. */
+void scatter(Card *c, Scatter *s, size_t bytes, int most);
+
+/* Write to the ring, from byte @pos on, round the end. */
+void ring_write(Card *c, const Scatter *s, size_t ring_bytes,
+                uint64_t pos, const uint8_t *data, size_t len);
+
+/*
+ * Play @data as a guest would: fill the ring, refill what has been played, and
+ * drain to the last frame.  The stream is configured by @g, but for the table.
+ */
+void play(Card *c, const Config *config, Scatter *s, GByteArray *data);
+
+/* The tap holds exactly @want; after card_quit(). */
+void assert_tap(Card *c, const GByteArray *want);
+
+#endif /* SGRING_TEST_PLAY_H */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sgring tests: identity, capabilities, register access
+ */
+#include "qemu/osdep.h"
+#include "card.h"
+#include "tests.h"
+
+/* [D-5]: what the card says about itself. */
+static void test_identity(void)
+{
+    Card *c = card_silent(",streams=3,vectors=5");
+
+    g_assert_cmphex(qpci_config_readw(c->dev, PCI_VENDOR_ID), ==,
+                    SGRING_PCI_VENDOR);
+    g_assert_cmphex(qpci_config_readw(c->dev, PCI_DEVICE_ID), ==,
+                    SGRING_PCI_DEVICE);
+    g_assert_cmphex(qpci_config_readw(c->dev, PCI_CLASS_DEVICE), ==,
+                    SGRING_PCI_CLASS);
+    g_assert_cmpuint(qpci_find_capability(c->dev, PCI_CAP_ID_EXP, 0), !=, 0);
+    g_assert_cmpuint(qpci_msix_table_size(c->dev), ==, 5);
+
+    g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
+    g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010000);
+    g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 3);
+    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0xf);
+    g_assert_cmpuint(rd(c, SGRING_CAP_VECTORS), ==, 5);
+    g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MIN), ==, 8000);
+    g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MAX), ==, 384000);
+    g_assert_cmphex(rd(c, SGRING_CAP_FORMATS), ==, 0x177);
+    g_assert_cmphex(rd(c, SGRING_CAP_CHANNELS), ==, 0x201);
+    g_assert_cmpuint(rd(c, SGRING_CAP_PERIOD_MIN), ==, 8);
+    g_assert_cmpuint(rd(c, SGRING_CAP_PERIOD_MAX), ==, 1 << 20);
+    g_assert_cmpuint(rd(c, SGRING_CAP_SGT_MAX), ==, 16384);
+    g_assert_cmpuint(rdq(c, SGRING_CAP_RING_MAX), ==, 64 << 20);
+    g_assert_cmpuint(rd(c, SGRING_CAP_SEG_MAX), ==, 64 << 20);
+    g_assert_cmpuint(rd(c, SGRING_CAP_DMA_BITS), ==, 64);
+    g_assert_cmpuint(rd(c, SGRING_CAP_GROUPS), ==, 64);
+    g_assert_cmpuint(rd(c, SGRING_CAP_BURST_MAX), ==, 16384);
+    g_assert_cmpuint(rdq(c, SGRING_CAP_SRAM), ==, 0);
+    g_assert_cmpuint(rd(c, SGRING_CAP_EVENTS_MAX), ==, 0);
+    card_free(c);
+}
+
+/* The card also works in a conventional slot. */
+static void test_conventional(void)
+{
+    Card *c = card_start("pc", "none", "", "");
+
+    card_enable(c);
+    g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
+    g_assert_cmpuint(qpci_find_capability(c->dev, PCI_CAP_ID_EXP, 0), ==, 0);
+    one_segment(c);
+    prepare(c, 0, &base);
+    cmd(c, 0, SGRING_CMD_START);
+    qtest_clock_step(c->qts, 5000000);
+    g_assert_cmpuint(line(c, 0).hw_ptr, ==, 240);
+    g_assert_true(interrupted(c, 0));
+    card_free(c);
+}
+
+/* The most streams and vectors that there can be, and one vector for all. */
+static void test_limits(void)
+{
+    Card *c = card_silent(",streams=64,vectors=2048");
+    Config g = base;
+
+    g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 64);
+    one_segment(c);
+    g.vector = 2047;
+    g.status_addr = STATUS(63);
+    prepare(c, 63, &g);
+    cmd(c, 63, SGRING_CMD_START);
+    qtest_clock_step(c->qts, 5000000);
+    g_assert_cmpuint(line(c, 63).hw_ptr, ==, 240);
+    g_assert_true(interrupted(c, 2047));
+    card_free(c);
+}
+
+/* [D-1] [D-2]: sizes and alignments. */
+static void test_access_sizes(void)
+{
+    Card *c = card_silent("");
+    uint64_t bar = c->regs.addr;
+    uint64_t rate = bar + sreg(0, SGRING_S_RATE);
+    uint64_t sgt = bar + sreg(0, SGRING_S_SGT_ADDR);
+    int i;
+
+    /* Eight bytes at once or by halves. */
+    g_assert_cmphex(qtest_readq(c->qts, bar + SGRING_CAP_RING_MAX), ==,
+                    64 << 20);
+    g_assert_cmphex(qtest_readl(c->qts, bar + SGRING_CAP_RING_MAX), ==,
+                    64 << 20);
+    g_assert_cmphex(qtest_readl(c->qts, bar + SGRING_CAP_RING_MAX + 4), ==, 0);
+    qtest_writeq(c->qts, sgt, 0x1122334455667788ull);
+    g_assert_cmphex(qtest_readl(c->qts, sgt), ==, 0x55667788);
+    g_assert_cmphex(qtest_readl(c->qts, sgt + 4), ==, 0x11223344);
+    qtest_writel(c->qts, sgt + 4, 0xaabbccdd);
+    g_assert_cmphex(qtest_readq(c->qts, sgt), ==, 0xaabbccdd55667788ull);
+    qtest_writel(c->qts, sgt, 0x01020304);
+    g_assert_cmphex(qtest_readq(c->qts, sgt), ==, 0xaabbccdd01020304ull);
+
+    /* All others: all ones, and nothing written. */
+    qtest_writel(c->qts, rate, 0x12345678);
+    for (i = 0; i < 4; i++) {
+        g_assert_cmphex(qtest_readb(c->qts, rate + i), ==, 0xff);
+        qtest_writeb(c->qts, rate + i, 0);
+        if (i % 2 == 0) {
+            g_assert_cmphex(qtest_readw(c->qts, rate + i), ==, 0xffff);
+            qtest_writew(c->qts, rate + i, 0);
+        }
+    }
+    for (i = 1; i < 4; i++) {
+        g_assert_cmphex(qtest_readw(c->qts, rate + i), ==, 0xffff);
+        qtest_writew(c->qts, rate + i, 0);
+        g_assert_cmphex(qtest_readl(c->qts, rate + i), ==, 0xffffffff);
+        qtest_writel(c->qts, rate + i, 0);
+    }
+    /* FORMAT and RATE as one, a u64 at its wrong half. */
+    g_assert_cmphex(qtest_readq(c->qts, bar + sreg(0, SGRING_S_FORMAT)), ==,
+                    UINT64_MAX);
+    qtest_writeq(c->qts, bar + sreg(0, SGRING_S_FORMAT), 0);
+    g_assert_cmphex(qtest_readq(c->qts, sgt + 4), ==, UINT64_MAX);
+    qtest_writeq(c->qts, sgt + 4, 0);
+    g_assert_cmphex(qtest_readl(c->qts, rate), ==, 0x12345678);
+    g_assert_cmphex(qtest_readq(c->qts, sgt), ==, 0xaabbccdd01020304ull);
+    card_free(c);
+}
+
+static bool is_stream_reg(uint32_t offset)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(stream_regs); i++) {
+        if (stream_regs[i] == offset) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* [D-3] [D-6]: reserved offsets and read-only registers. */
+static void test_reserved(void)
+{
+    Card *c = card_silent("");
+    uint32_t i, magic = rd(c, SGRING_MAGIC);
+
+    for (i = 0; i < SGRING_STREAM_STRIDE; i += 4) {
+        if (!is_stream_reg(i)) {
+            wr(c, sreg(0, i), 0xffffffff);
+            g_assert_cmphex(rd(c, sreg(0, i)), ==, 0);
+        }
+    }
+    /* A stream that is not there, the last one that could be, the end. */
+    for (i = 0; i < SGRING_STREAM_STRIDE; i += 4) {
+        wr(c, sreg(1, i), 0xffffffff);
+        g_assert_cmphex(rd(c, sreg(1, i)), ==, 0);
+        wr(c, sreg(127, i), 0xffffffff);
+        g_assert_cmphex(rd(c, sreg(127, i)), ==, 0);
+    }
+    wr(c, SGRING_REGS_SIZE - 4, 0xffffffff);
+    g_assert_cmphex(rd(c, SGRING_REGS_SIZE - 4), ==, 0);
+    for (i = SGRING_EVENT_ADDR; i < SGRING_STREAM_BASE; i += 4) {
+        wr(c, i, 0xffffffff);
+        g_assert_cmphex(rd(c, i), ==, 0);
+    }
+    /* Read only. */
+    for (i = 0; i < SGRING_GCTL; i += 4) {
+        uint32_t was = rd(c, i);
+
+        wr(c, i, ~was);
+        g_assert_cmphex(rd(c, i), ==, was);
+    }
+    for (i = SGRING_S_STATE; i < SGRING_S_HW_PTR + 8; i += 4) {
+        wr(c, sreg(0, i), 0xffffffff);
+        g_assert_cmphex(rd(c, sreg(0, i)), ==, 0);
+    }
+    g_assert_cmphex(rd(c, SGRING_MAGIC), ==, magic);
+    assert_stream(c, 0, IDLE, NONE);
+    card_free(c);
+}
+
+void sgring_registers_tests(void)
+{
+    qtest_add_func("/sgring/identity", test_identity);
+    qtest_add_func("/sgring/conventional-slot", test_conventional);
+    qtest_add_func("/sgring/limits", test_limits);
+    qtest_add_func("/sgring/access-sizes", test_access_sizes);
+    qtest_add_func("/sgring/reserved", test_reserved);
+}
