@@ -76,7 +76,8 @@ impl Layout {
         self.build.join("results")
     }
 
-    /// The release of the chosen kernel, such as `7.2.12+deb13-amd64`.
+    /// The release of the chosen kernel, such as `7.2.12+deb13-amd64`:
+    /// `SGRING_KERNEL`, or else the newest that is set up.
     ///
     /// `SGRING_KERNEL` names it where one is pinned for this run.
     ///
@@ -84,6 +85,9 @@ impl Layout {
     /// When no kernel was chosen yet.
     pub fn release(&self) -> Result<String, Error> {
         if let Ok(release) = std::env::var("SGRING_KERNEL") {
+            return Ok(release);
+        }
+        if let Some(release) = std::env::var("SGRING_KERNEL").ok().filter(|r| !r.is_empty()) {
             return Ok(release);
         }
         let path = self.build.join("kernel/current/release");

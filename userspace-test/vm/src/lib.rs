@@ -19,6 +19,7 @@ mod initrd;
 mod layout;
 mod port;
 pub mod qmp;
+pub mod recording;
 mod rundir;
 mod tty;
 mod vm;

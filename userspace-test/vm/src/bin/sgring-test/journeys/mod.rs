@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Journeys: from the host through VM, driver and card, and back as a capture.
+//!
+//! Every one of them boots its own VM, and looks at the kernel's log and taint
+//! of it besides what it is about.
+
+mod cards;
+mod exact;
+mod module;
+mod player;
+mod product;
+mod steady;
+
+use std::path::PathBuf;
+
+use sgring_vm::recording::Recording;
+use sgring_vm::{Outcome, dmesg};
+
+use crate::report::{Planned, Recorder};
+use crate::{Context, Unit};
+
+pub fn units() -> Vec<Unit> {
+    let mut units = player::units();
+    units.extend(exact::units());
+    units.extend(steady::units());
+    units.extend(module::units());
+    units.extend(cards::units());
+    units.extend(product::units());
+    units
+}
+
+/// The case that closes each journey on a VM with our card.
+fn clean(name: &str) -> Planned {
+    Planned::new(
+        format!("{name}-clean"),
+        "nothing in the kernel's log, taint exactly O and E",
+    )
+}
+
+fn check_clean(name: &str, outcome: &Outcome, rec: &mut Recorder<'_>) {
+    rec.case(&format!("{name}-clean"), dmesg::check(outcome, true));
+}
+
+/// A folder for a journey's input files, empty.
+fn folder(context: &Context, name: &str) -> Result<PathBuf, String> {
+    let dir = context.layout.build().join("tmp").join(format!("journey-{name}"));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    Ok(dir)
+}
+
+/// A recording in which each frame says which one it is.
+fn seeded(seed: u64, rate: u32, channels: u16, frames: u64) -> Recording {
+    Recording {
+        rate,
+        channels,
+        samples: sgring_signal::Generator::new(seed, usize::from(channels)).samples(frames),
+    }
+}
+
+/// Exact, or the judge's words.
+fn exact(what: &str, played: &Recording, piece: Option<&Recording>) -> Result<(), String> {
+    let Some(piece) = piece else {
+        return Err(format!("{what}: nothing of it was found"));
+    };
+    match played.judge(piece) {
+        Ok(verdict) if verdict.is_bit_exact() => Ok(()),
+        Ok(verdict) => Err(format!("{what}: {verdict}")),
+        Err(e) => Err(format!("{what}: {e}")),
+    }
+}
+
+/// The tap of a run, as frames.
+fn tap(outcome: &Outcome, rate: u32, channels: u16) -> Result<Recording, String> {
+    let path = outcome.dir.join("tap.raw");
+    let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(Recording::from_raw(&bytes, rate, channels))
+}
+
+/// The number after a word of a trace line.
+fn value(line: &str, name: &str) -> Option<u64> {
+    let mut words = line.split_whitespace().skip_while(|w| *w != name);
+    words.nth(1)?.parse().ok()
+}

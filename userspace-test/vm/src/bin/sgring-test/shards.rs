@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The shards that other programs do: cargo, the device's test program, scripts,
+//! and kselftest's runner in a guest.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sgring_vm::{Config, Layout, Vm, dmesg};
+
+use crate::collection::{self, Program};
+use crate::parse::{self, Tap};
+use crate::report::{Planned, Recorder, Verdict};
+use crate::{Context, Shard, Unit};
+
+/// Host time for one unit of this kind.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+pub fn units(layout: &Layout) -> Vec<Unit> {
+    let mut units = vec![
+        Unit::new(Shard::Unit, "unit", Vec::new(), unit),
+        Unit::new(Shard::Device, "device", Vec::new(), device),
+    ];
+    let mut scripts: Vec<_> = std::fs::read_dir(layout.checkout().join("scripts/tests"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "test"))
+        .collect();
+    scripts.sort();
+    for path in scripts {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let label = format!("scripts-{stem}");
+        let prefix = label.clone();
+        units.push(Unit::new(Shard::Scripts, label, Vec::new(), move |context, rec| {
+            let mut command = Command::new(&path);
+            command.current_dir(context.layout.checkout());
+            tap_program(context, command, &prefix, rec);
+        }));
+    }
+    units.push(Unit::new(Shard::Guest, "guest", Vec::new(), guest));
+    units.push(Unit::new(
+        Shard::Guest,
+        "guest-runner",
+        [
+            ("guest-runner-absent", "a missing guest program counts as failed"),
+            ("guest-runner-killed", "a crashed guest program counts as failed"),
+            ("guest-runner-silent", "a guest program without results counts as failed"),
+            ("guest-runner-healthy", "and a healthy one beside them does not"),
+        ]
+        .map(|(name, proves)| Planned::new(name, proves))
+        .to_vec(),
+        runner,
+    ));
+    units
+}
+
+/// Runs a command with both streams in one log, killed after [`PATIENCE`] or
+/// when the user is.
+fn logged(context: &Context, mut command: Command, log: &Path) -> Result<(ExitStatus, String), String> {
+    let file = File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
+    let copy = file.try_clone().map_err(|e| e.to_string())?;
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(copy)
+        .spawn()
+        .map_err(|e| format!("{name}: {e}"))?;
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait().map_err(|e| e.to_string())? {
+            Some(status) => break status,
+            None if context.stopper.stopped() || Instant::now() >= deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{name}: not done after {} s", PATIENCE.as_secs()));
+            }
+            None => thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let text = std::fs::read(log).map_err(|e| e.to_string())?;
+    Ok((status, String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn last_lines(text: &str, n: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(n)..].join("\n")
+}
+
+fn unit(context: &Context, rec: &mut Recorder<'_>) {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["test", "--workspace", "--locked", "--no-fail-fast", "--color=never"])
+        .current_dir(context.layout.checkout());
+    match logged(context, cargo, &context.layout.results().join("unit.log")) {
+        Ok((status, text)) => {
+            parse::libtest(&text, rec);
+            let failed_as_expected = text.contains("test result: FAILED");
+            if !status.success() && !failed_as_expected {
+                rec.abort(format!("cargo test ended with {status}:\n{}", last_lines(&text, 15)));
+            }
+        }
+        Err(e) => rec.abort(e),
+    }
+}
+
+fn device(context: &Context, rec: &mut Recorder<'_>) {
+    let program = context.layout.build().join("qemu/tests/sgring-test");
+    let mut command = Command::new(program);
+    command
+        .args(["--tap", "-k"])
+        .env("QTEST_QEMU_BINARY", context.layout.qemu())
+        .env("G_TEST_DBUS_DAEMON", "/bin/false");
+    tap_program(context, command, "device", rec);
+}
+
+fn tap_program(context: &Context, command: Command, prefix: &str, rec: &mut Recorder<'_>) {
+    let log = context.layout.results().join(format!("{prefix}.log"));
+    match logged(context, command, &log) {
+        Ok((status, text)) => {
+            let mut tap = Tap::default();
+            for line in text.lines() {
+                let line = line.trim_start();
+                // glib's grouping is no reason of anything.
+                if !["# Start of ", "# End of ", "# random seed", "# starting QEMU"].iter().any(|p| line.starts_with(p)) {
+                    tap.line(line, prefix, rec);
+                }
+            }
+            tap.end(prefix, status.success(), &format!("with {status}"), rec);
+        }
+        Err(e) => rec.abort(e),
+    }
+}
+
+/// Boots a guest on a collection and hands back what its runner printed, whether
+/// the VM survived or not.
+fn collection(context: &Context, dir: &Path, name: &str) -> (String, Result<(), String>) {
+    let config = Config::new(["/opt/sgring/run_kselftest.sh"])
+        .name(name)
+        .icount(true)
+        .file(dir, "/opt/sgring")
+        .timeout(PATIENCE);
+    match Vm::run(&context.layout, &config, &context.stopper) {
+        Ok(outcome) => {
+            let log = outcome.stdout();
+            (log, dmesg::check(&outcome, true))
+        }
+        Err(e) => {
+            let log = e.dir.as_ref().and_then(|d| std::fs::read(d.join("stdout")).ok());
+            (String::from_utf8_lossy(&log.unwrap_or_default()).into_owned(), Err(e.to_string()))
+        }
+    }
+}
+
+fn guest(context: &Context, rec: &mut Recorder<'_>) {
+    let programs = collection::programs(&context.layout);
+    if programs.is_empty() {
+        return rec.abort("the suite has no programs");
+    }
+    let dir = collection::place(&context.layout);
+    let parts: Vec<_> = programs.iter().map(|p| Program::Built(p)).collect();
+    if let Err(e) = collection::pack(&context.layout, &dir, &parts) {
+        return rec.abort(e);
+    }
+    let (output, end) = collection(context, &dir, "suite");
+    let _ = std::fs::write(context.layout.results().join("guest.log"), &output);
+    parse::kselftest(&output, &programs, rec);
+    rec.verdict(
+        "guest-clean",
+        "M5: nothing in the kernel's log, taint exactly O and E, over the whole suite",
+        match end {
+            Ok(()) => Verdict::Pass,
+            Err(e) => Verdict::Fail(e),
+        },
+    );
+}
+
+/// The suite's own fuses: programs that must be seen to fail.
+fn runner(context: &Context, rec: &mut Recorder<'_>) {
+    let parts = [
+        Program::Absent("absent"),
+        Program::Script("killed", "#!/bin/sh\necho 1..2\necho ok 1 one\nkill -9 $$\n"),
+        Program::Script("silent", "#!/bin/sh\n"),
+        Program::Script("healthy", "#!/bin/sh\necho 1..1\necho ok 1 one\n"),
+    ];
+    let dir = context.layout.results().join("guest-runner");
+    if let Err(e) = collection::pack(&context.layout, &dir, &parts) {
+        return rec.abort(e);
+    }
+    let (output, end) = collection(context, &dir, "runner");
+    if let Err(e) = end {
+        return rec.abort(e);
+    }
+    let names = ["absent", "killed", "silent", "healthy"].map(str::to_owned);
+    let report = crate::report::Report::quiet();
+    let mut inner = Recorder::new(&report, "inner", Vec::new());
+    parse::kselftest(&output, &names, &mut inner);
+    inner.finish();
+    let tap = report.tap();
+    for name in &names[..3] {
+        let seen = tap.lines().any(|l| l.starts_with("not ok") && l.contains(&format!(" {name}-complete")));
+        let result = if seen { Ok(()) } else { Err(format!("not seen:\n{tap}")) };
+        rec.case(&format!("guest-runner-{name}"), result);
+    }
+    let healthy = tap.lines().any(|l| l.starts_with("ok ") && l.ends_with(" healthy-one"))
+        && !tap.lines().any(|l| l.starts_with("not ok") && l.contains("healthy"));
+    rec.case("guest-runner-healthy", if healthy { Ok(()) } else { Err(tap) });
+}
