@@ -35,12 +35,13 @@ const uint32_t stream_regs[STREAM_REGS] = {
     SGRING_S_ERR_ADDR + 4, SGRING_S_HW_PTR, SGRING_S_HW_PTR + 4,
 };
 
-Card *card_start(const char *machine, const char *audio,
+Card *card_start(const char *machine, const char *audio, const char *tap,
                  const char *props, const char *more)
 {
     static int serial;
     Card *c = g_new0(Card, 1);
     g_autofree char *path = NULL;
+    g_autofree char *file = NULL;
 
     serial++;
     c->wav = g_strdup_printf("%s/%d.wav", tmpdir, serial);
@@ -48,12 +49,13 @@ Card *card_start(const char *machine, const char *audio,
     if (g_str_has_prefix(audio, "wav")) {
         path = g_strdup_printf(",path=%s", c->wav);
     }
+    file = g_strdup_printf("file,path=%s", c->tap);
     c->qts = qtest_initf("-M %s -nodefaults -bios %s/bios "
                          "-global apic-common.vapic=off "
-                         "-audiodev %s,id=a%s -chardev file,id=t,path=%s "
+                         "-audiodev %s,id=a%s -chardev %s,id=t "
                          "-device sgring,id=card,audiodev=a,tap=t,addr=%d%s %s",
-                         machine, tmpdir, audio, path ? path : "", c->tap,
-                         SLOT, props, more);
+                         machine, tmpdir, audio, path ? path : "",
+                         tap ? tap : file, SLOT, props, more);
     pc_alloc_init(&c->alloc, c->qts, ALLOC_NO_FLAGS);
     c->bus = qpci_new_pc(c->qts, &c->alloc);
     return c;
@@ -82,7 +84,7 @@ void card_enable(Card *c)
 
 Card *card_new(const char *audio, const char *props)
 {
-    Card *c = card_start("q35", audio, props, "");
+    Card *c = card_start("q35", audio, NULL, props, "");
 
     card_enable(c);
     return c;

@@ -21,6 +21,7 @@
 #define MSI(v)          (0x01110000ull + 4 * (v))
 #define RING            0x02000000ull
 #define NOWHERE         0x00007ffffffff000ull
+#define IOAPIC          0xfec00000ull   /* registers of another device */
 
 typedef struct Card {
     QTestState *qts;
@@ -69,10 +70,11 @@ extern char *tmpdir;
  * Start a QEMU with a card, and look at nothing yet.
  *
  * @audio: driver and options of the backend; wav gets a path.
+ * @tap: the tap's character device, or NULL for the file c->tap.
  * @props: more properties of the card, each with a leading comma.
  * @more: more arguments.
  */
-Card *card_start(const char *machine, const char *audio,
+Card *card_start(const char *machine, const char *audio, const char *tap,
                  const char *props, const char *more);
 
 /* Do what firmware and a driver's probe do; vector v writes v + 1 to MSI(v). */

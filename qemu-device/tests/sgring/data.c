@@ -3,6 +3,8 @@
  * sgring tests: what DMA fetches, seen through the tap
  */
 #include "qemu/osdep.h"
+#include <sys/socket.h>
+#include <sys/un.h>
 #include "play.h"
 #include "tests.h"
 
@@ -113,10 +115,97 @@ static void test_pause_data(void)
     g_byte_array_unref(data);
 }
 
+static int listen_at(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpuint(strlen(path), <, sizeof(addr.sun_path));
+    strcpy(addr.sun_path, path);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+    g_assert_cmpint(listen(fd, 1), ==, 0);
+    return fd;
+}
+
+/*
+ * [D-76]: nobody reads the tap.  The clock does not care, and what has got
+ * through is whole frames in their order: each is its own number.
+ */
+static void test_tap_unread(void)
+{
+    g_autofree char *path = g_strdup_printf("%s/tap.sock", tmpdir);
+    g_autofree char *chardev = g_strdup_printf("socket,path=%s", path);
+    const uint32_t frames = 1 << 20, ring = 1 << 18, period = 1 << 10;
+    g_autofree uint32_t *number = g_new(uint32_t, ring);
+    int listener = listen_at(path);
+    GByteArray *got = g_byte_array_new();
+    int64_t last = -1;
+    uint8_t buf[4096];
+    Config g = base;
+    uint64_t t0;
+    uint32_t i;
+    ssize_t n;
+    Card *c;
+    int fd;
+
+    c = card_start("q35", "none", chardev, "", "");
+    card_enable(c);
+    fd = accept(listener, NULL, NULL);
+    g_assert_cmpint(fd, >=, 0);
+
+    one_segment(c);
+    g.period = period;
+    g.ring = ring;
+    g.rate = 384000;
+    g.burst = 341;              /* no power of 2: socket buffers are */
+    prepare(c, 0, &g);
+    for (i = 0; i < ring; i++) {
+        number[i] = cpu_to_le32(i);
+    }
+    qtest_bufwrite(c->qts, RING, number, ring * 4);
+    cmd(c, 0, SGRING_CMD_START);
+    t0 = line(c, 0).tstamp;
+    advance_to(c, due(t0, frames, 384000));
+    g_assert_cmpuint(line(c, 0).hw_ptr, ==, frames);
+    g_assert_cmpuint(line(c, 0).tstamp, ==, due(t0, frames, 384000));
+    g_assert_cmpuint(line(c, 0).late, ==, 0);
+
+    /* Read on, in pieces, while a last ring is played. */
+    for (i = 0; i < ring; i += period) {
+        advance_to(c, due(t0, frames + i, 384000));
+        n = recv(fd, buf, i % sizeof(buf) + 1, MSG_DONTWAIT);
+        if (n > 0) {
+            g_byte_array_append(got, buf, n);
+        }
+    }
+    card_quit(c);
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+        g_byte_array_append(got, buf, n);
+    }
+    g_test_message("%u of %u frames got through", got->len / 4, frames + ring);
+    g_assert_cmpuint(got->len, >, 0);
+    g_assert_cmpuint(got->len / 4, <, frames);
+    for (i = 0; i + 4 <= got->len; i += 4) {
+        uint32_t f = ldl_le_p(got->data + i);
+        int64_t pos = last - last % (int64_t)ring + f;
+
+        g_assert_cmpuint(f, <, ring);
+        last = pos > last ? pos : pos + ring;
+    }
+    g_assert_cmpint(last, <, frames + ring);
+    close(fd);
+    close(listener);
+    unlink(path);
+    card_free(c);
+    g_byte_array_unref(got);
+}
+
 void sgring_data_tests(void)
 {
     qtest_add_func("/sgring/scatter", test_scatter);
     qtest_add_func("/sgring/table-frozen", test_table_frozen);
     qtest_add_func("/sgring/fetched-late", test_fetched_late);
     qtest_add_func("/sgring/pause-data", test_pause_data);
+    qtest_add_func("/sgring/tap-unread", test_tap_unread);
 }

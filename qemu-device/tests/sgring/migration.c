@@ -54,7 +54,7 @@ static bool migrate_from(Card *c, const char *path)
 /* A second card that goes on from @path; @t is its clock's first value. */
 static Card *card_from(Card *from, const char *path, uint64_t t)
 {
-    Card *c = card_start("q35", "none", "", "-incoming defer");
+    Card *c = card_start("q35", "none", NULL, "", "-incoming defer");
 
     advance_to(c, t);
     g_assert_true(migrate_from(c, path));
@@ -273,7 +273,7 @@ static void test_migrate_hostile(void)
         g_assert_no_error(err);
         memcpy(p + bad[i].offset, was, 4);
 
-        d = card_start("q35", "none", "", "-incoming defer");
+        d = card_start("q35", "none", NULL, "", "-incoming defer");
         g_assert_false(migrate_from(d, path));
         card_free(d);
     }
@@ -285,7 +285,7 @@ static void test_migrate_hostile(void)
 /* [D-82]: unplugged in the middle; the next card works. */
 static void test_unplug(void)
 {
-    Card *c = card_start("pc", "wav,out.frequency=48000", "", "");
+    Card *c = card_start("pc", "wav,out.frequency=48000", NULL, "", "");
 
     card_enable(c);
     one_segment(c);

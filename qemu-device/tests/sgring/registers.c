@@ -45,7 +45,7 @@ static void test_identity(void)
 /* The card also works in a conventional slot. */
 static void test_conventional(void)
 {
-    Card *c = card_start("pc", "none", "", "");
+    Card *c = card_start("pc", "none", NULL, "", "");
 
     card_enable(c);
     g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
