@@ -29,10 +29,16 @@
 
 mod map;
 mod pcm;
+#[cfg(feature = "cpal")]
+mod thread;
 pub mod uapi;
 
 pub use map::{ControlPage, MapOptions, Mapping, PlaybackRing, Protection, Sharing, StatusPage};
+#[cfg(feature = "cpal")]
+pub(crate) use pcm::poll;
 pub use pcm::{
     Access, Direction, Format, HwParams, Info, MmapState, OpenMode, OpenOptions, Param, Pcm, Range,
     State, Status, SwParams, SyncReply, SyncRequest, TstampType,
 };
+#[cfg(feature = "cpal")]
+pub(crate) use thread::{Event, monotonic, set_fifo};

@@ -118,6 +118,28 @@ pub enum Format {
     S24_3Be = 33,
 }
 
+impl Format {
+    /// Bytes of one sample in memory.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::S8 | Self::U8 => 1,
+            Self::S16Le | Self::S16Be | Self::U16Le | Self::U16Be => 2,
+            Self::S24_3Le | Self::S24_3Be => 3,
+            Self::Float64Le | Self::Float64Be => 8,
+            _ => 4,
+        }
+    }
+
+    /// The little- or the big-endian one of two, whichever is this machine's.
+    pub const fn native(little: Self, big: Self) -> Self {
+        if cfg!(target_endian = "little") {
+            little
+        } else {
+            big
+        }
+    }
+}
+
 /// A hardware parameter that is a range of numbers, `SNDRV_PCM_HW_PARAM_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the audio thread and everybody else share: commands one way, counters the other.
+//!
+//! The audio thread only loads and stores atomics here, until it has ended; then it takes the one
+//! lock to say so.
+
+use crate::sys::Event;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a stream is told to do. The last command counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Command {
+    /// Ask for data, and start if that has not happened yet.
+    Play,
+    /// Ask for none.
+    Pause,
+    /// End at once.
+    Stop,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// It played up to the frame given to [`Handle::finish_at`].
+    Drained,
+    /// It was dropped.
+    Stopped,
+    /// It cannot go on; the error callback was told why.
+    Failed,
+}
+
+/// What a stream has done so far. Counters only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Frames that the data callback filled and that were put into the ring.
+    pub frames: u64,
+    /// Frames of the stream that the card has taken, silence of underruns and pauses included; as
+    /// of the last wakeup.
+    pub played: u64,
+    /// Calls of the data callback.
+    pub callbacks: u64,
+    /// Underruns. Each may last any number of frames.
+    pub xruns: u64,
+    /// Frames of silence that underruns put into the stream.
+    pub silent: u64,
+    /// poll(2) calls of the audio thread.
+    pub polls: u64,
+    /// SYNC_PTR calls of the audio thread; none on a card whose records can be mapped, but one at
+    /// the end of each pause.
+    pub syncs: u64,
+    /// START calls: 1 for a stream that has begun.
+    pub starts: u64,
+    /// PREPARE, DRAIN and DROP calls of the audio thread.
+    pub others: u64,
+}
+
+impl Stats {
+    /// System calls of the audio thread for the PCM.
+    pub fn syscalls(&self) -> u64 {
+        self.polls + self.syncs + self.starts + self.others
+    }
+}
+
+/// The counters behind [`Stats`]. Only the audio thread writes them.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) frames: AtomicU64,
+    pub(crate) played: AtomicU64,
+    pub(crate) callbacks: AtomicU64,
+    pub(crate) xruns: AtomicU64,
+    pub(crate) silent: AtomicU64,
+    pub(crate) polls: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) starts: AtomicU64,
+    pub(crate) others: AtomicU64,
+}
+
+/// Adds to a counter that this thread alone writes.
+pub(crate) fn count(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed) + more, Relaxed);
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    command: AtomicU8,
+    /// Set after each command.
+    pub(crate) event: Event,
+    /// Where the stream ends, frames of data; `u64::MAX` as long as it has no end.
+    end: AtomicU64,
+    /// Ends where it is, whatever that is.
+    end_now: AtomicBool,
+    pub(crate) counters: Counters,
+    ended: Mutex<Option<End>>,
+    changed: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            command: AtomicU8::new(Command::Pause as u8),
+            event: Event::new()?,
+            end: AtomicU64::new(u64::MAX),
+            end_now: AtomicBool::new(false),
+            counters: Counters::default(),
+            ended: Mutex::new(None),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        match self.command.load(Relaxed) {
+            n if n == Command::Play as u8 => Command::Play,
+            n if n == Command::Pause as u8 => Command::Pause,
+            _ => Command::Stop,
+        }
+    }
+
+    pub(crate) fn set_command(&self, command: Command) {
+        self.command.store(command as u8, Relaxed);
+        self.event.set();
+    }
+
+    /// Where the stream ends, if `frames` frames of data have been asked for so far.
+    pub(crate) fn end(&self, frames: u64) -> u64 {
+        if self.end_now.load(Relaxed) {
+            frames
+        } else {
+            self.end.load(Relaxed)
+        }
+    }
+
+    /// Says that the stream has ended. The first word counts.
+    pub(crate) fn set_ended(&self, end: End) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.get_or_insert(end);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn ended(&self) -> Option<End> {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let c = &self.counters;
+        Stats {
+            frames: c.frames.load(Relaxed),
+            played: c.played.load(Relaxed),
+            callbacks: c.callbacks.load(Relaxed),
+            xruns: c.xruns.load(Relaxed),
+            silent: c.silent.load(Relaxed),
+            polls: c.polls.load(Relaxed),
+            syncs: c.syncs.load(Relaxed),
+            starts: c.starts.load(Relaxed),
+            others: c.others.load(Relaxed),
+        }
+    }
+}
+
+/// A stream seen from outside: where it is, and how to end it without losing a frame.
+///
+/// cpal's own stream is opaque, so this comes from the device it was built on:
+/// [`RingDevice::handle`](crate::RingDevice::handle).
+#[derive(Clone, Debug)]
+pub struct Handle(pub(crate) Arc<Shared>);
+
+impl Handle {
+    /// Ends the stream after its first `frames` frames, counted over all that the data callback
+    /// was asked for. What the callback writes beyond them is replaced by silence, the card
+    /// plays to the last of them, and [`Handle::wait`] returns. If more has been asked for already,
+    /// the stream ends there.
+    ///
+    /// One atomic store, seen at the next period: the data callback may call it.
+    pub fn finish_at(&self, frames: u64) {
+        self.0.end.store(frames, Relaxed);
+    }
+
+    /// Ends the stream after what the callback has been asked for until now.
+    pub fn finish(&self) {
+        self.0.end_now.store(true, Relaxed);
+    }
+
+    /// Waits until the stream has ended, at most for `timeout`; `None` if it has not.
+    pub fn wait(&self, timeout: Duration) -> Option<End> {
+        let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ended, _) = self
+            .0
+            .changed
+            .wait_timeout_while(ended, timeout, |ended| ended.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        *ended
+    }
+
+    /// What the stream has done so far.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The audio thread against the simulated card.
+
+use super::*;
+use crate::handle::Handle;
+use crate::sim::{Bench, Sim, now};
+use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+use proptest::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
+
+/// What a callback does beside writing, by its number.
+type Deed = Box<dyn FnMut(u64, &Bench) + Send>;
+
+/// Frames of one channel of 32 bits that count from 1, so that 0 is silence.
+struct Counting {
+    next: u32,
+    handle: Handle,
+    bench: Arc<Bench>,
+    /// Frames of data; the stream ends after them.
+    length: u64,
+    /// Say so from the callback that reaches it.
+    says_end: bool,
+    deed: Deed,
+    calls: u64,
+    heard: Vec<Duration>,
+    reports: Arc<std::sync::Mutex<Vec<Report>>>,
+}
+
+impl Client for Counting {
+    fn data(&mut self, window: &mut [u8], moment: Moment) {
+        assert!(window.iter().all(|&b| b == 0), "not filled with silence");
+        assert!(moment.heard >= moment.seen);
+        if self.heard.len() < self.heard.capacity() {
+            self.heard.push(moment.heard);
+        }
+        (self.deed)(self.calls, &self.bench);
+        self.calls += 1;
+        for frame in window.chunks_exact_mut(4) {
+            // Beyond the end the callback writes on: that must not be heard.
+            frame.copy_from_slice(&self.next.to_ne_bytes());
+            self.next += 1;
+        }
+        if self.says_end && u64::from(self.next) > self.length {
+            self.handle.finish_at(self.length);
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        // Reports that end a stream may be kept, others come from within the loop.
+        let mut reports = self.reports.lock().unwrap();
+        assert!(reports.len() < reports.capacity());
+        reports.push(report);
+    }
+}
+
+struct Outcome {
+    played: Vec<u32>,
+    end: Option<End>,
+    stats: crate::handle::Stats,
+    reports: Vec<Report>,
+    starts: u64,
+}
+
+struct Scene {
+    period: u64,
+    periods: u64,
+    /// Rings in a boundary.
+    turns: u64,
+    length: u64,
+    says_end: bool,
+    bench: Bench,
+    deed: Deed,
+}
+
+impl Scene {
+    fn new(period: u64, periods: u64, length: u64) -> Self {
+        Self {
+            period,
+            periods,
+            turns: 4,
+            length,
+            says_end: true,
+            bench: Bench::default(),
+            deed: Box::new(|_, _| {}),
+        }
+    }
+
+    /// Runs the stream to its end, without an allocation between its first and last turn.
+    fn play(self) -> Outcome {
+        let buffer = self.period * self.periods;
+        let setup = Setup {
+            ring: Ring::new(self.period, buffer, buffer * self.turns).unwrap(),
+            format: Format::S32Le,
+            frame_bytes: 4,
+            rate: 48_000,
+        };
+        let bench = Arc::new(self.bench);
+        let shared = Arc::new(Shared::new().unwrap());
+        let handle = Handle(shared.clone());
+        let reports = Arc::new(std::sync::Mutex::new(Vec::with_capacity(1000)));
+        if !self.says_end {
+            handle.finish_at(self.length);
+        }
+        let client = Counting {
+            next: 1,
+            handle: handle.clone(),
+            bench: bench.clone(),
+            length: self.length,
+            says_end: self.says_end,
+            deed: self.deed,
+            calls: 0,
+            heard: Vec::with_capacity(1000),
+            reports: reports.clone(),
+        };
+        let card = Sim::new(setup.ring, 4, setup.rate, bench.clone());
+        let mut worker = Worker::new(card, client, shared.clone(), setup);
+        shared.set_command(Command::Play);
+        let stop = assert_no_alloc(|| {
+            loop {
+                if let Err(stop) = worker.turn(&now) {
+                    break stop;
+                }
+            }
+        });
+        assert!(worker.client.heard.is_sorted());
+        let end = match stop {
+            Stop::End(end) => Some(end),
+            Stop::Report(report) => {
+                worker.client.report(report);
+                None
+            }
+        };
+        let played = bench.played.lock().unwrap();
+        let played = played
+            .chunks_exact(4)
+            .map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        let reports = std::mem::take(&mut *reports.lock().unwrap());
+        Outcome {
+            played,
+            end,
+            stats: shared.stats(),
+            reports,
+            starts: bench.starts.load(Relaxed),
+        }
+    }
+}
+
+/// Frames 1 to `length` in order, silence between them only if `gaps`, nothing else.
+#[track_caller]
+fn check(outcome: &Outcome, length: u64, gaps: bool) {
+    let data: Vec<u32> = outcome.played.iter().copied().filter(|&f| f != 0).collect();
+    assert!(
+        data.iter().copied().eq(1..=length as u32),
+        "{} frames, not {length}",
+        data.len()
+    );
+    if !gaps {
+        assert!(outcome.played[..length as usize].iter().all(|&f| f != 0));
+        assert!(outcome.reports.is_empty(), "{:?}", outcome.reports);
+        assert_eq!(outcome.stats.xruns, 0);
+    }
+    assert_eq!(outcome.stats.frames, length);
+    assert_eq!(outcome.end, Some(End::Drained));
+}
+
+#[test]
+fn every_frame_is_played_once_and_then_silence() {
+    let outcome = Scene::new(240, 4, 100_000).play();
+    check(&outcome, 100_000, false);
+    // The last period is played out, no more.
+    assert_eq!(outcome.played.len(), 100_080);
+    assert_eq!(outcome.starts, 1);
+}
+
+#[test]
+fn one_poll_a_period_and_nothing_else() {
+    let periods = 1000;
+    let stats = Scene::new(64, 3, 64 * periods).play().stats;
+    assert_eq!(stats.callbacks, periods);
+    assert_eq!(stats.starts, 1);
+    assert_eq!(stats.syncs, 0);
+    // The first ring is written before the start, and draining is one more sleep.
+    assert_eq!(stats.polls, periods - 3 + 1);
+    assert_eq!(stats.others, 1, "the drain");
+}
+
+#[test]
+fn an_end_known_before_the_start_is_kept() {
+    for length in [1, 63, 64, 65, 191, 192, 193, 5000] {
+        let mut scene = Scene::new(64, 3, length);
+        scene.says_end = false;
+        let outcome = scene.play();
+        check(&outcome, length, false);
+        assert_eq!(outcome.played.len() as u64, length.next_multiple_of(64));
+    }
+}
+
+#[test]
+fn nothing_to_play_starts_nothing() {
+    let mut scene = Scene::new(64, 3, 0);
+    scene.says_end = false;
+    let outcome = scene.play();
+    assert_eq!(outcome.end, Some(End::Drained));
+    assert_eq!(outcome.starts, 0);
+    assert_eq!(outcome.stats.callbacks, 0);
+}
+
+#[test]
+fn a_late_callback_is_silence_once_and_the_clock_goes_on() {
+    let mut scene = Scene::new(100, 4, 10_000);
+    scene.turns = 64;
+    // Callback 20 takes the time of 1234 frames: the ring runs dry.
+    scene.deed = Box::new(|call, bench| {
+        if call == 20 {
+            bench.stall.store(1234, Relaxed);
+        }
+    });
+    let outcome = scene.play();
+    check(&outcome, 10_000, true);
+    assert!(matches!(outcome.reports[..], [Report::Xrun]));
+    assert_eq!(outcome.stats.xruns, 1);
+    assert_eq!(outcome.starts, 1);
+    // 20 periods and what was queued were in time; the gap is whole periods, so that what
+    // follows keeps its place.
+    let from = outcome.played.iter().position(|&f| f == 0).unwrap();
+    let gap = outcome.played[from..].iter().position(|&f| f != 0).unwrap();
+    assert_eq!(from, 2100);
+    assert_eq!(gap % 100, 0);
+    assert!((900..1200).contains(&gap), "{gap}");
+    assert_eq!(outcome.stats.silent, gap as u64);
+}
+
+#[test]
+fn an_underrun_that_goes_on_is_reported_once() {
+    let mut scene = Scene::new(100, 2, 4_000);
+    scene.turns = 64;
+    scene.deed = Box::new(|call, bench| {
+        if (10..15).contains(&call) {
+            bench.stall.fetch_add(700, Relaxed);
+        }
+    });
+    let outcome = scene.play();
+    check(&outcome, 4_000, true);
+    assert!(matches!(outcome.reports[..], [Report::Xrun]));
+}
+
+#[test]
+fn an_xrun_of_the_drivers_own_is_recovered_from() {
+    let scene = Scene::new(100, 4, 5_000);
+    scene.bench.xrun_at.store(1000, Relaxed);
+    let outcome = scene.play();
+    assert_eq!(outcome.end, Some(End::Drained));
+    assert!(matches!(outcome.reports[..], [Report::Xrun]));
+    assert_eq!(outcome.starts, 2);
+    // What was queued is lost, the rest is not: the last frame is the last.
+    assert_eq!(outcome.played.iter().rev().find(|&&f| f != 0), Some(&5_000));
+}
+
+#[test]
+fn an_unplugged_card_ends_the_stream() {
+    let scene = Scene::new(100, 4, 5_000);
+    scene.bench.unplug_at.store(1000, Relaxed);
+    let outcome = scene.play();
+    assert_eq!(outcome.end, None);
+    assert!(matches!(outcome.reports[..], [Report::Disconnected]));
+}
+
+#[test]
+fn a_callback_that_panics_leaves_silence() {
+    struct Panics(Arc<std::sync::Mutex<Vec<Report>>>, u64);
+    impl Client for Panics {
+        fn data(&mut self, window: &mut [u8], _: Moment) {
+            self.1 += 1;
+            window.fill(1);
+            assert!(self.1 < 10, "as the test wants it");
+        }
+        fn report(&mut self, report: Report) {
+            self.0.lock().unwrap().push(report);
+        }
+    }
+    let setup = Setup {
+        ring: Ring::new(100, 400, 1600).unwrap(),
+        format: Format::S32Le,
+        frame_bytes: 4,
+        rate: 48_000,
+    };
+    let bench = Arc::new(Bench::default());
+    let shared = Arc::new(Shared::new().unwrap());
+    let reports = Arc::default();
+    let card = Sim::new(setup.ring, 4, setup.rate, bench.clone());
+    shared.set_command(Command::Play);
+    Worker::new(card, Panics(Arc::clone(&reports), 0), shared.clone(), setup).run(now);
+    assert!(matches!(reports.lock().unwrap()[..], [Report::Panicked]));
+    assert_eq!(shared.ended(), Some(End::Failed));
+    assert_eq!(shared.stats().frames, 900);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 200,
+        ..ProptestConfig::default()
+    })]
+
+    /// Any period, any ring, any length, with the positions wrapping at a near boundary.
+    #[test]
+    fn any_ring_plays_every_frame(
+        period in 1u64..1500,
+        periods in 2u64..9,
+        length in 1u64..20_000,
+        turns in 2u64..5,
+    ) {
+        let mut scene = Scene::new(period, periods, length);
+        // Two turns are as near as a boundary comes while a full ring is still told from a late one.
+        scene.turns = turns + 1;
+        let outcome = scene.play();
+        check(&outcome, length, false);
+        prop_assert_eq!(outcome.played.len() as u64, length.next_multiple_of(period));
+    }
+
+    /// However late callbacks are, no frame is lost, repeated or put out of order.
+    #[test]
+    fn lateness_costs_silence_only(
+        period in 1u64..500,
+        periods in 2u64..6,
+        length in 1u64..10_000,
+        stalls in prop::collection::vec((0u64..40, 1u64..3000), 0..5),
+    ) {
+        let mut scene = Scene::new(period, periods, length);
+        scene.turns = 1 << 14;
+        scene.deed = Box::new(move |call, bench| {
+            for &(at, frames) in &stalls {
+                if at == call {
+                    bench.stall.fetch_add(frames, Relaxed);
+                }
+            }
+        });
+        let outcome = scene.play();
+        check(&outcome, length, true);
+        prop_assert_eq!(outcome.starts, 1);
+        let silence = outcome.played.iter().take_while(|&&f| u64::from(f) != length);
+        let silent = silence.filter(|&&f| f == 0).count();
+        prop_assert_eq!(silent > 0, outcome.stats.xruns > 0);
+    }
+}
