@@ -11,10 +11,12 @@
 #![deny(unsafe_code)]
 
 pub mod card;
+pub mod clock;
 pub mod fork;
 pub mod kmsg;
 pub mod pipe;
 pub mod proc;
+pub mod raw;
 pub mod seed;
 pub mod tap;
 pub mod window;
