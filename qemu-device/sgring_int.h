@@ -2,13 +2,16 @@
 /*
  * sgring sound card: what the parts of the device model share
  *
- *   sgring.c         PCI function, registers, reset, migration of the card
- *   sgring_stream.c  commands, sample clock, scatter-gather DMA, status line
- *   sgring_audio.c   from the DMA to the tap and the audio backend
+ *   sgring.c          PCI function, registers, reset, migration of the card
+ *   sgring_stream.c   commands, states, and what happens in time
+ *   sgring_clock.c    the sample clock: deadlines and bursts
+ *   sgring_dma.c      table, ring and status line: all of guest memory
+ *   sgring_audio.c    from the DMA to the tap and the audio backend
+ *   sgring_vmstate.c  migration of a stream
  *
- * Everything runs under the BQL.  Guest memory is touched by
- * sgring_stream.c alone, and only with the card's re-entrancy guard engaged:
- * by the core around register accesses, by hand around timers.
+ * Everything runs under the BQL.  Guest memory is touched by sgring_dma.c
+ * alone, and only with the card's re-entrancy guard engaged: by the core
+ * around register accesses, by hand around timers.
  */
 #ifndef HW_AUDIO_SGRING_INT_H
 #define HW_AUDIO_SGRING_INT_H
@@ -153,9 +156,12 @@ struct SGRingState {
     SGRingStream *streams;
 };
 
-/* sgring_stream.c */
+static inline uint64_t sgring_ring_bytes(const SGRingStream *st)
+{
+    return (uint64_t)st->cfg.ring * st->frame_bytes;
+}
 
-extern const VMStateDescription vmstate_sgring_stream;
+/* sgring_stream.c */
 
 void sgring_stream_init(SGRingState *s, SGRingStream *st, uint32_t index);
 void sgring_stream_exit(SGRingStream *st);
@@ -171,6 +177,57 @@ void sgring_stream_command(SGRingStream *st, uint32_t cmd);
 
 /* Carry out a command on all members of a group; returns a SGRING_ERR_*. */
 uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd);
+
+/* The first value that does not fit, as a SGRING_ERR_*. */
+uint32_t sgring_check_config(const SGRingState *s, const SGRingConfig *c,
+                             uint32_t group);
+
+/* Make what follows from st->cfg alone. */
+void sgring_apply_config(SGRingStream *st);
+
+/* Forget the table and what was made by sgring_apply_config(). */
+void sgring_free_table(SGRingStream *st);
+
+/* The state has come from elsewhere: let it go on, if it is one that does. */
+void sgring_stream_resume(SGRingStream *st);
+
+/* sgring_vmstate.c */
+
+extern const VMStateDescription vmstate_sgring_stream;
+
+/* sgring_clock.c */
+
+/* [D-30] When frame @n is over, in ns; @n >= st->f0. */
+int64_t sgring_deadline(const SGRingStream *st, uint64_t n);
+
+/* [D-31] The end of the burst that begins at hw_ptr, in frames. */
+uint64_t sgring_burst_end(const SGRingStream *st);
+
+/* The last burst end whose deadline is not after @now; hw_ptr if none is. */
+uint64_t sgring_due(const SGRingStream *st, int64_t now);
+
+/* How many bursts end in frames (0, @n]. */
+uint64_t sgring_bursts(const SGRingStream *st, uint64_t n);
+
+/* sgring_dma.c */
+
+/* [D-23] What each descriptor must fulfil by itself. */
+bool sgring_segment_valid(const SGRingSegment *seg);
+
+/* Copy and check the table that st->cfg tells of; a SGRING_ERR_*. */
+uint32_t sgring_read_table(SGRingStream *st);
+
+/* Put the cursor on a byte of the ring. */
+void sgring_seek(SGRingStream *st, uint64_t byte);
+
+/*
+ * Get the @frames frames from hw_ptr on into the bounce buffer, and the cursor
+ * behind them.  False: ERR_INDEX and ERR_ADDR tell where it failed.
+ */
+bool sgring_gather(SGRingStream *st, uint32_t frames);
+
+/* Write the status line.  False: it cannot be written. */
+bool sgring_publish(SGRingStream *st);
 
 /* sgring_audio.c */
 

@@ -1,32 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sgring sound card: streams - commands, sample clock, DMA, status line
+ * sgring sound card: streams - commands, states, and what happens in time
  *
- * Marks like [D-20] are the numbered statements of spec/sgring.rst.
+ * Marks like [D-20] are the numbered statements of the data sheet.
  *
- * The clock.  Frame n of a run is due at t0 + ceil((n - f0) * 1e9 / rate) on
- * QEMU_CLOCK_VIRTUAL: absolute, so that no rounding ever accumulates.  The
- * timer stands on the end of the burst under way; what is due by now is
- * computed from the clock alone, so a late timer or an early command sees
- * the same card as a punctual one.
+ * The timer of a stream stands on the end of the burst under way.  What is due
+ * by now is computed from the sample clock alone, so a late timer or an early
+ * command sees the same card as a punctual one.
  *
  * Order of a step: data, status line, timer, and the interrupt as the very
  * last thing.  A vector's address is the guest's choice and its delivery may
  * run any code, including this card's: by then all state is final.
  *
  * Re-entrancy.  The core engages the card's guard around register accesses
- * only; the timer engages it by hand.  MemTxAttrs.memory refuses DMA to
- * anything but RAM, the guard refuses the rest (a vector aimed at this card).
+ * only; the timer engages it by hand, so that a vector aimed at this card's
+ * registers is refused there too.
  */
 #include "qemu/osdep.h"
-#include "qemu/host-utils.h"
 #include "qemu/log.h"
 #include "hw/pci/msix.h"
-#include "migration/vmstate.h"
 #include "sgring_int.h"
 #include "trace.h"
-
-static const MemTxAttrs sgring_dma_attrs = { .memory = 1 };
 
 static const char *sgring_state_name(uint32_t state)
 {
@@ -40,17 +34,6 @@ static const char *sgring_state_name(uint32_t state)
     };
 
     return state < ARRAY_SIZE(names) ? names[state] : "?";
-}
-
-static bool sgring_moving(const SGRingStream *st)
-{
-    return st->state == SGRING_STATE_RUNNING ||
-           st->state == SGRING_STATE_DRAINING;
-}
-
-static uint64_t sgring_ring_bytes(const SGRingStream *st)
-{
-    return (uint64_t)st->cfg.ring * st->frame_bytes;
 }
 
 /* ---- interrupts --------------------------------------------------------- */
@@ -78,56 +61,9 @@ static void sgring_irq_send(SGRingStream *st)
     }
 }
 
-/* ---- status line -------------------------------------------------------- */
-
-/*
- * [D-40] SEQ is odd while the line changes.  HW_PTR is one aligned 8-byte
- * store, and so are IRQS and ERR together, so that a reader of either needs
- * no SEQ [D-41].  One line never crosses a page, so all stores have one
- * translation.
- */
-static bool sgring_publish(SGRingStream *st)
-{
-    PCIDevice *pdev = PCI_DEVICE(st->card);
-    uint64_t line = st->cfg.status_addr;
-    uint8_t tail[SGRING_STATUS_SIZE - SGRING_STATUS_LATE] = { 0 };
-    MemTxResult r;
-
-    QEMU_BUILD_BUG_ON(SGRING_STATUS_ERR != SGRING_STATUS_IRQS + 4);
-
-#define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_LATE)
-    stl_le_p(TAIL(LATE), st->late);
-    stl_le_p(TAIL(DROPS), st->drops);
-    stq_le_p(TAIL(DELAY), sgring_audio_delay(st));
-#undef TAIL
-
-    r = stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
-                       sgring_dma_attrs);
-    smp_wmb(); /* odd SEQ before any change: the reader's second rmb */
-    r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_STATE, st->state,
-                        sgring_dma_attrs);
-    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_TSTAMP, st->tstamp,
-                        sgring_dma_attrs);
-    r |= pci_dma_rw(pdev, line + SGRING_STATUS_LATE, tail, sizeof(tail),
-                    DMA_DIRECTION_FROM_DEVICE, sgring_dma_attrs);
-    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_HW_PTR, st->hw_ptr,
-                        sgring_dma_attrs);
-    /*
-     * A handler still busy with the interrupt before may see this count
-     * already, and must then find the position that it is about.
-     */
-    smp_wmb(); /* HW_PTR before IRQS */
-    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_IRQS,
-                        (uint64_t)st->err << 32 | st->irqs, sgring_dma_attrs);
-    smp_wmb(); /* all changes before even SEQ: the reader's first rmb */
-    r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
-                        sgring_dma_attrs);
-    return r == MEMTX_OK;
-}
-
 /* ---- errors ------------------------------------------------------------- */
 
-static void sgring_free_table(SGRingStream *st)
+void sgring_free_table(SGRingStream *st)
 {
     g_free(st->sgt);
     st->sgt = NULL;
@@ -153,19 +89,20 @@ static uint32_t sgring_refuse(SGRingStream *st, uint32_t cmd, uint32_t err)
     return err;
 }
 
-/* [D-60] DMA failed in a prepared stream.  No further DMA but the line. */
-static void sgring_fail(SGRingStream *st, uint32_t err, uint32_t index,
-                        uint64_t addr)
+/*
+ * [D-60] DMA failed in a prepared stream; ERR_INDEX and ERR_ADDR are set.  No
+ * further DMA but the line.
+ */
+static void sgring_fail(SGRingStream *st, uint32_t err)
 {
-    trace_sgring_dma_error(st->index, err, index, addr);
+    trace_sgring_dma_error(st->index, err, st->err_index, st->err_addr);
     qemu_log_mask(LOG_GUEST_ERROR,
                   "sgring: stream %u: DMA error %u, descriptor %u, "
-                  "address 0x%" PRIx64 "\n", st->index, err, index, addr);
+                  "address 0x%" PRIx64 "\n", st->index, err, st->err_index,
+                  st->err_addr);
     timer_del(&st->timer);
     st->state = SGRING_STATE_ERROR;
     st->err = err;
-    st->err_index = index;
-    st->err_addr = addr;
     sgring_free_table(st);
     sgring_audio_finish(st);
     sgring_irq_ask(st);
@@ -178,62 +115,25 @@ static void sgring_fail(SGRingStream *st, uint32_t err, uint32_t index,
 static bool sgring_publish_or_fail(SGRingStream *st)
 {
     if (!sgring_publish(st)) {
-        sgring_fail(st, SGRING_ERR_DMA_STATUS, 0, st->cfg.status_addr);
+        st->err_index = 0;
+        st->err_addr = st->cfg.status_addr;
+        sgring_fail(st, SGRING_ERR_DMA_STATUS);
         return false;
     }
     return true;
 }
 
-/* ---- DMA ---------------------------------------------------------------- */
+/* ---- time --------------------------------------------------------------- */
 
-/* Put the cursor on a byte of the ring. */
-static void sgring_seek(SGRingStream *st, uint64_t byte)
+static bool sgring_moving(const SGRingStream *st)
 {
-    st->seg = 0;
-    while (byte >= st->sgt[st->seg].len) {
-        byte -= st->sgt[st->seg].len;
-        st->seg++;
-    }
-    st->seg_offset = byte;
+    return st->state == SGRING_STATE_RUNNING ||
+           st->state == SGRING_STATE_DRAINING;
 }
 
-/*
- * Gather @frames frames into the bounce buffer.  Bytes, not frames: a frame
- * may straddle segments.
- */
-static bool sgring_gather(SGRingStream *st, uint32_t frames)
+static void sgring_arm(SGRingStream *st)
 {
-    PCIDevice *pdev = PCI_DEVICE(st->card);
-    uint64_t ring_bytes = sgring_ring_bytes(st);
-    uint64_t pos = st->hw_ptr % st->cfg.ring * st->frame_bytes;
-    uint32_t left = frames * st->frame_bytes;
-    uint8_t *to = st->bounce;
-
-    while (left) {
-        const SGRingSegment *seg = &st->sgt[st->seg];
-        uint64_t addr = seg->addr + st->seg_offset;
-        uint32_t n = MIN(MIN(left, seg->len - st->seg_offset),
-                         ring_bytes - pos);
-
-        if (pci_dma_rw(pdev, addr, to, n, DMA_DIRECTION_TO_DEVICE,
-                       sgring_dma_attrs) != MEMTX_OK) {
-            sgring_fail(st, SGRING_ERR_DMA_DATA, st->seg, addr);
-            return false;
-        }
-        to += n;
-        left -= n;
-        pos += n;
-        st->seg_offset += n;
-        if (pos == ring_bytes) {
-            pos = 0;
-            st->seg = 0;
-            st->seg_offset = 0;
-        } else if (st->seg_offset == seg->len) {
-            st->seg++;
-            st->seg_offset = 0;
-        }
-    }
-    return true;
+    timer_mod_ns(&st->timer, sgring_deadline(st, sgring_burst_end(st)));
 }
 
 /* Fetch up to frame @end; a failure leaves hw_ptr where the data ends. */
@@ -243,67 +143,14 @@ static bool sgring_fetch(SGRingStream *st, uint64_t end)
         uint32_t n = MIN(end - st->hw_ptr, st->bounce_frames);
 
         if (!sgring_gather(st, n)) {
+            sgring_fail(st, SGRING_ERR_DMA_DATA);
             return false;
         }
         sgring_audio_push(st, st->bounce, n);
         st->hw_ptr += n;
+        st->tstamp = sgring_deadline(st, st->hw_ptr);
     }
     return true;
-}
-
-/* ---- sample clock ------------------------------------------------------- */
-
-/* [D-30] When frame @n has been played. */
-static int64_t sgring_deadline(const SGRingStream *st, uint64_t n)
-{
-    return st->t0 + muldiv64_round_up(n - st->f0, NANOSECONDS_PER_SECOND,
-                                      st->cfg.rate);
-}
-
-/* [D-31] The end of the burst that begins at hw_ptr. */
-static uint64_t sgring_burst_end(const SGRingStream *st)
-{
-    uint64_t period_end = st->hw_ptr - st->hw_ptr % st->cfg.period +
-                          st->cfg.period;
-    uint64_t end = MIN(st->hw_ptr + st->cfg.burst, period_end);
-
-    if (st->state == SGRING_STATE_DRAINING) {
-        end = MIN(end, st->drain_target);
-    }
-    return end;
-}
-
-/* The last burst end whose deadline is not after @now; hw_ptr if none is. */
-static uint64_t sgring_due(const SGRingStream *st, int64_t now)
-{
-    uint64_t n, in_period;
-
-    if (now <= st->t0) {
-        return st->hw_ptr;
-    }
-    n = st->f0 + muldiv64(now - st->t0, st->cfg.rate, NANOSECONDS_PER_SECOND);
-    if (n <= st->hw_ptr) {
-        return st->hw_ptr;
-    }
-    if (st->state == SGRING_STATE_DRAINING && n >= st->drain_target) {
-        return st->drain_target;
-    }
-    in_period = n % st->cfg.period;
-    return n - in_period % st->cfg.burst;
-}
-
-/* How many bursts end in frames (0, @n]. */
-static uint64_t sgring_bursts(const SGRingStream *st, uint64_t n)
-{
-    uint32_t per_period = DIV_ROUND_UP(st->cfg.period, st->cfg.burst);
-
-    return n / st->cfg.period * per_period +
-           DIV_ROUND_UP(n % st->cfg.period, st->cfg.burst);
-}
-
-static void sgring_arm(SGRingStream *st)
-{
-    timer_mod_ns(&st->timer, sgring_deadline(st, sgring_burst_end(st)));
 }
 
 /*
@@ -332,8 +179,8 @@ static void sgring_advance(SGRingStream *st, int64_t now)
     if (rebase) {
         st->t0 = now;
         st->f0 = end;
+        st->tstamp = now;
     }
-    st->tstamp = sgring_deadline(st, end);
     trace_sgring_burst(st->index, end, st->tstamp, now - st->tstamp);
 
     bursts = sgring_bursts(st, end) - sgring_bursts(st, from);
@@ -383,8 +230,8 @@ static void sgring_tick(void *opaque)
 /* ---- commands ----------------------------------------------------------- */
 
 /* [D-20] The first value that does not fit decides. */
-static uint32_t sgring_check_config(const SGRingState *s,
-                                    const SGRingConfig *c, uint32_t group)
+uint32_t sgring_check_config(const SGRingState *s, const SGRingConfig *c,
+                             uint32_t group)
 {
     uint32_t frame_bytes = sgring_sample_bytes(c->format) * c->channels;
 
@@ -427,55 +274,12 @@ static uint32_t sgring_check_config(const SGRingState *s,
     return SGRING_ERR_NONE;
 }
 
-/*
- * [D-22] The table is read once and never again: what the guest does to it
- * later has no effect, so nothing that was checked can change.
- */
-static uint32_t sgring_read_table(SGRingStream *st)
-{
-    const SGRingConfig *c = &st->cfg;
-    size_t size = (size_t)c->sgt_count * SGRING_SEG_SIZE;
-    g_autofree uint8_t *raw = g_malloc(size);
-    uint64_t sum = 0;
-    uint32_t i;
-
-    if (c->sgt_addr > UINT64_MAX - size ||
-        pci_dma_rw(PCI_DEVICE(st->card), c->sgt_addr, raw, size,
-                   DMA_DIRECTION_TO_DEVICE, sgring_dma_attrs) != MEMTX_OK) {
-        st->err_addr = c->sgt_addr;
-        return SGRING_ERR_DMA_SGT;
-    }
-
-    st->sgt = g_new(SGRingSegment, c->sgt_count);
-    st->sgt_count = c->sgt_count;
-    for (i = 0; i < c->sgt_count; i++) {
-        const uint8_t *d = raw + (size_t)i * SGRING_SEG_SIZE;
-        uint64_t addr = ldq_le_p(d + SGRING_SEG_ADDR);
-        uint32_t len = ldl_le_p(d + SGRING_SEG_LEN);
-        uint32_t flags = ldl_le_p(d + SGRING_SEG_FLAGS);
-
-        if (flags || !len || len % 4 || len > SGRING_SEG_MAX || addr % 4 ||
-            addr > UINT64_MAX - len) {
-            st->err_index = i;
-            st->err_addr = addr;
-            return SGRING_ERR_BAD_SEGMENT;
-        }
-        st->sgt[i] = (SGRingSegment) { .addr = addr, .len = len };
-        sum += len;
-    }
-    if (sum < sgring_ring_bytes(st)) {
-        return SGRING_ERR_SHORT_SGT;
-    }
-    return SGRING_ERR_NONE;
-}
-
 static uint32_t sgring_default_burst(const SGRingConfig *c)
 {
     return MIN(c->period, MAX(c->rate / 1000, 1));
 }
 
-/* Everything that follows from st->cfg alone. */
-static void sgring_apply_config(SGRingStream *st)
+void sgring_apply_config(SGRingStream *st)
 {
     st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
     st->bounce_frames = MAX(st->cfg.burst, 4096);
@@ -748,6 +552,14 @@ void sgring_stream_init(SGRingState *s, SGRingStream *st, uint32_t index)
     timer_init_ns(&st->timer, QEMU_CLOCK_VIRTUAL, sgring_tick, st);
 }
 
+void sgring_stream_resume(SGRingStream *st)
+{
+    if (sgring_moving(st)) {
+        sgring_audio_begin(st);
+        sgring_arm(st);
+    }
+}
+
 void sgring_stream_exit(SGRingStream *st)
 {
     timer_del(&st->timer);
@@ -768,145 +580,3 @@ void sgring_stream_reset(SGRingStream *st)
     st->late = 0;
     st->drops = 0;
 }
-
-/* ---- migration ---------------------------------------------------------- */
-
-static int sgring_stream_pre_load(void *opaque)
-{
-    SGRingStream *st = opaque;
-
-    timer_del(&st->timer);
-    sgring_free_table(st);
-    return 0;
-}
-
-/* Before the table is allocated: the count comes from outside. */
-static bool sgring_table_count_valid(void *opaque, int version_id)
-{
-    SGRingStream *st = opaque;
-
-    return st->sgt_count >= 0 && st->sgt_count <= SGRING_SGT_MAX;
-}
-
-/*
- * The incoming state is as hostile as any guest: hold it to what PREPARE
- * would have accepted, and to what the clock can compute with.
- */
-static int sgring_stream_post_load(void *opaque, int version_id)
-{
-    SGRingStream *st = opaque;
-    uint64_t sum = 0;
-    uint32_t i;
-
-    if (st->state > SGRING_STATE_ERROR) {
-        return -EINVAL;
-    }
-    if (st->state == SGRING_STATE_IDLE || st->state == SGRING_STATE_ERROR) {
-        return st->sgt_count ? -EINVAL : 0;
-    }
-
-    if (sgring_check_config(st->card, &st->cfg, 0) || !st->cfg.burst ||
-        st->sgt_count != st->cfg.sgt_count) {
-        return -EINVAL;
-    }
-    for (i = 0; i < st->sgt_count; i++) {
-        const SGRingSegment *seg = &st->sgt[i];
-
-        if (!seg->len || seg->len % 4 || seg->len > SGRING_SEG_MAX ||
-            seg->addr % 4 || seg->addr > UINT64_MAX - seg->len) {
-            return -EINVAL;
-        }
-        sum += seg->len;
-    }
-    sgring_apply_config(st);
-    if (sum < sgring_ring_bytes(st)) {
-        return -EINVAL;
-    }
-    if (st->hw_ptr > INT64_MAX || st->f0 > st->hw_ptr || st->t0 < 0 ||
-        st->hw_ptr % st->cfg.period % st->cfg.burst ||
-        (st->hw_ptr - st->f0) / st->cfg.rate >
-        INT64_MAX / NANOSECONDS_PER_SECOND / 2 ||
-        st->t0 > INT64_MAX / 4) {
-        return -EINVAL;
-    }
-    if (st->state == SGRING_STATE_DRAINING &&
-        (st->drain_target < st->hw_ptr ||
-         st->drain_target - st->hw_ptr > st->cfg.ring)) {
-        return -EINVAL;
-    }
-    sgring_seek(st, st->hw_ptr % st->cfg.ring * st->frame_bytes);
-    if (sgring_moving(st)) {
-        sgring_audio_begin(st);
-        sgring_arm(st);
-    }
-    return 0;
-}
-
-static const VMStateDescription vmstate_sgring_config = {
-    .name = "sgring/config",
-    .version_id = 1,
-    .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_UINT32(format, SGRingConfig),
-        VMSTATE_UINT32(rate, SGRingConfig),
-        VMSTATE_UINT32(channels, SGRingConfig),
-        VMSTATE_UINT32(period, SGRingConfig),
-        VMSTATE_UINT32(ring, SGRingConfig),
-        VMSTATE_UINT32(burst, SGRingConfig),
-        VMSTATE_UINT64(sgt_addr, SGRingConfig),
-        VMSTATE_UINT32(sgt_count, SGRingConfig),
-        VMSTATE_UINT32(vector, SGRingConfig),
-        VMSTATE_UINT64(status_addr, SGRingConfig),
-        VMSTATE_UINT32(flags, SGRingConfig),
-        VMSTATE_END_OF_LIST()
-    }
-};
-
-static const VMStateDescription vmstate_sgring_segment = {
-    .name = "sgring/segment",
-    .version_id = 1,
-    .minimum_version_id = 1,
-    .fields = (const VMStateField[]) {
-        VMSTATE_UINT64(addr, SGRingSegment),
-        VMSTATE_UINT32(len, SGRingSegment),
-        VMSTATE_END_OF_LIST()
-    }
-};
-
-/*
- * Not here: the timer and the cursor, which follow from the clock and hw_ptr;
- * FIFO and voices, so a few ms of sound are lost, never a position.
- */
-const VMStateDescription vmstate_sgring_stream = {
-    .name = "sgring/stream",
-    .version_id = 1,
-    .minimum_version_id = 1,
-    .pre_load = sgring_stream_pre_load,
-    .post_load = sgring_stream_post_load,
-    .fields = (const VMStateField[]) {
-        VMSTATE_STRUCT(reg, SGRingStream, 1, vmstate_sgring_config,
-                       SGRingConfig),
-        VMSTATE_STRUCT(cfg, SGRingStream, 1, vmstate_sgring_config,
-                       SGRingConfig),
-        VMSTATE_UINT32(group, SGRingStream),
-        VMSTATE_UINT64(drain_end, SGRingStream),
-        VMSTATE_UINT32(state, SGRingStream),
-        VMSTATE_UINT32(err, SGRingStream),
-        VMSTATE_UINT32(err_index, SGRingStream),
-        VMSTATE_UINT64(err_addr, SGRingStream),
-        VMSTATE_INT32(sgt_count, SGRingStream),
-        VMSTATE_VALIDATE("table count", sgring_table_count_valid),
-        VMSTATE_STRUCT_VARRAY_ALLOC(sgt, SGRingStream, sgt_count, 1,
-                                    vmstate_sgring_segment, SGRingSegment),
-        VMSTATE_INT64(t0, SGRingStream),
-        VMSTATE_UINT64(f0, SGRingStream),
-        VMSTATE_UINT64(hw_ptr, SGRingStream),
-        VMSTATE_INT64(tstamp, SGRingStream),
-        VMSTATE_UINT64(drain_target, SGRingStream),
-        VMSTATE_UINT32(seq, SGRingStream),
-        VMSTATE_UINT32(irqs, SGRingStream),
-        VMSTATE_UINT32(late, SGRingStream),
-        VMSTATE_UINT32(drops, SGRingStream),
-        VMSTATE_END_OF_LIST()
-    }
-};

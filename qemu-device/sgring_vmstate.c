@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sgring sound card: migration of a stream
+ *
+ * Not here: the timer and the cursor in the ring, which follow from the clock
+ * and the position; FIFO and voices, so what DELAY tells is not heard, but no
+ * position is lost.
+ */
+#include "qemu/osdep.h"
+#include "migration/vmstate.h"
+#include "sgring_int.h"
+
+static int sgring_stream_pre_load(void *opaque)
+{
+    SGRingStream *st = opaque;
+
+    timer_del(&st->timer);
+    sgring_free_table(st);
+    return 0;
+}
+
+/* Before the table is allocated: the count comes from outside. */
+static bool sgring_table_count_valid(void *opaque, int version_id)
+{
+    SGRingStream *st = opaque;
+
+    return st->sgt_count >= 0 && st->sgt_count <= SGRING_SGT_MAX;
+}
+
+/*
+ * The incoming state is as hostile as any guest: hold it to what PREPARE
+ * would have accepted, and to what the clock can compute with.
+ */
+static int sgring_stream_post_load(void *opaque, int version_id)
+{
+    SGRingStream *st = opaque;
+    uint64_t sum = 0;
+    uint32_t i;
+
+    if (st->state > SGRING_STATE_ERROR) {
+        return -EINVAL;
+    }
+    if (st->state == SGRING_STATE_IDLE || st->state == SGRING_STATE_ERROR) {
+        return st->sgt_count ? -EINVAL : 0;
+    }
+
+    if (sgring_check_config(st->card, &st->cfg, 0) || !st->cfg.burst ||
+        st->sgt_count != st->cfg.sgt_count) {
+        return -EINVAL;
+    }
+    for (i = 0; i < st->sgt_count; i++) {
+        const SGRingSegment *seg = &st->sgt[i];
+
+        if (!sgring_segment_valid(seg)) {
+            return -EINVAL;
+        }
+        sum += seg->len;
+    }
+    sgring_apply_config(st);
+    if (sum < sgring_ring_bytes(st)) {
+        return -EINVAL;
+    }
+    if (st->hw_ptr > INT64_MAX || st->f0 > st->hw_ptr || st->t0 < 0 ||
+        st->hw_ptr % st->cfg.period % st->cfg.burst ||
+        (st->hw_ptr - st->f0) / st->cfg.rate >
+        INT64_MAX / NANOSECONDS_PER_SECOND / 2 ||
+        st->t0 > INT64_MAX / 4) {
+        return -EINVAL;
+    }
+    if (st->state == SGRING_STATE_DRAINING &&
+        (st->drain_target < st->hw_ptr ||
+         st->drain_target - st->hw_ptr > st->cfg.ring)) {
+        return -EINVAL;
+    }
+    sgring_seek(st, st->hw_ptr % st->cfg.ring * st->frame_bytes);
+    sgring_stream_resume(st);
+    return 0;
+}
+
+static const VMStateDescription vmstate_sgring_config = {
+    .name = "sgring/config",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT32(format, SGRingConfig),
+        VMSTATE_UINT32(rate, SGRingConfig),
+        VMSTATE_UINT32(channels, SGRingConfig),
+        VMSTATE_UINT32(period, SGRingConfig),
+        VMSTATE_UINT32(ring, SGRingConfig),
+        VMSTATE_UINT32(burst, SGRingConfig),
+        VMSTATE_UINT64(sgt_addr, SGRingConfig),
+        VMSTATE_UINT32(sgt_count, SGRingConfig),
+        VMSTATE_UINT32(vector, SGRingConfig),
+        VMSTATE_UINT64(status_addr, SGRingConfig),
+        VMSTATE_UINT32(flags, SGRingConfig),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
+static const VMStateDescription vmstate_sgring_segment = {
+    .name = "sgring/segment",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(addr, SGRingSegment),
+        VMSTATE_UINT32(len, SGRingSegment),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
+const VMStateDescription vmstate_sgring_stream = {
+    .name = "sgring/stream",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .pre_load = sgring_stream_pre_load,
+    .post_load = sgring_stream_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_STRUCT(reg, SGRingStream, 1, vmstate_sgring_config,
+                       SGRingConfig),
+        VMSTATE_STRUCT(cfg, SGRingStream, 1, vmstate_sgring_config,
+                       SGRingConfig),
+        VMSTATE_UINT32(group, SGRingStream),
+        VMSTATE_UINT64(drain_end, SGRingStream),
+        VMSTATE_UINT32(state, SGRingStream),
+        VMSTATE_UINT32(err, SGRingStream),
+        VMSTATE_UINT32(err_index, SGRingStream),
+        VMSTATE_UINT64(err_addr, SGRingStream),
+        VMSTATE_INT32(sgt_count, SGRingStream),
+        VMSTATE_VALIDATE("table count", sgring_table_count_valid),
+        VMSTATE_STRUCT_VARRAY_ALLOC(sgt, SGRingStream, sgt_count, 1,
+                                    vmstate_sgring_segment, SGRingSegment),
+        VMSTATE_INT64(t0, SGRingStream),
+        VMSTATE_UINT64(f0, SGRingStream),
+        VMSTATE_UINT64(hw_ptr, SGRingStream),
+        VMSTATE_INT64(tstamp, SGRingStream),
+        VMSTATE_UINT64(drain_target, SGRingStream),
+        VMSTATE_UINT32(seq, SGRingStream),
+        VMSTATE_UINT32(irqs, SGRingStream),
+        VMSTATE_UINT32(late, SGRingStream),
+        VMSTATE_UINT32(drops, SGRingStream),
+        VMSTATE_END_OF_LIST()
+    }
+};
