@@ -25,6 +25,8 @@ bool sgring_publish(SGRingStream *st)
 {
     PCIDevice *pdev = PCI_DEVICE(st->card);
     uint64_t line = st->cfg.status_addr;
+    /* A refused command is between S_ERR and the guest that gave it. */
+    uint64_t err = st->state == SGRING_STATE_ERROR ? st->err : SGRING_ERR_NONE;
     uint8_t tail[SGRING_STATUS_SIZE - SGRING_STATUS_LATE] = { 0 };
     MemTxResult r;
 
@@ -53,7 +55,7 @@ bool sgring_publish(SGRingStream *st)
      */
     smp_wmb(); /* HW_PTR before IRQS */
     r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_IRQS,
-                        (uint64_t)st->err << 32 | st->irqs, sgring_dma_attrs);
+                        err << 32 | st->irqs, sgring_dma_attrs);
     smp_wmb(); /* all changes before even SEQ: the reader's first rmb */
     r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
                         sgring_dma_attrs);
