@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where it is, for people and for programs.
+//!
+//! Progress goes to stderr, the summary to stdout. With `json` all lines are objects on stdout.
+
+use crate::Progress;
+use cpal_alsa_mmap::Stats;
+use std::io::Write as _;
+
+/// Columns of the bar itself.
+const BAR: u64 = 30;
+
+/// Seconds of audio between two plain lines.
+const PLAIN: u64 = 5;
+
+/// Shows one stream.
+pub(crate) struct Display {
+    how: Progress,
+    /// Frames per second.
+    rate: u32,
+    /// Frames in the file, if known.
+    total: Option<u64>,
+    /// The bar's line is on the screen.
+    open: bool,
+    /// Plain lines so far.
+    lines: u64,
+}
+
+/// Minutes, seconds and milliseconds of `frames`.
+pub(crate) fn time(frames: u64, rate: u32) -> String {
+    let millis = u128::from(frames) * 1000 / u128::from(rate.max(1));
+    format!(
+        "{}:{:02}.{:03}",
+        millis / 60_000,
+        millis / 1000 % 60,
+        millis % 1000
+    )
+}
+
+/// `text` as a JSON string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+impl Display {
+    pub(crate) fn new(how: Progress, rate: u32, total: Option<u64>) -> Self {
+        Self {
+            how,
+            rate,
+            total,
+            open: false,
+            lines: 0,
+        }
+    }
+
+    fn position(&self, stats: &Stats) -> String {
+        let at = time(stats.played, self.rate);
+        let xruns = match stats.xruns {
+            1 => "1 xrun".to_owned(),
+            n => format!("{n} xruns"),
+        };
+        match self.total {
+            Some(total) => format!("{at} / {}  {xruns}", time(total, self.rate)),
+            None => format!("{at}  {xruns}"),
+        }
+    }
+
+    /// Shows where the stream is.
+    pub(crate) fn show(&mut self, stats: &Stats) {
+        // What comes after the last frame is not of the file.
+        let mut stats = *stats;
+        stats.played = stats.played.min(self.total.unwrap_or(u64::MAX));
+        match self.how {
+            Progress::Plain => {
+                if stats.played < self.lines * PLAIN * u64::from(self.rate) {
+                    return;
+                }
+                self.lines = stats.played / (PLAIN * u64::from(self.rate)) + 1;
+                eprintln!("{}", self.position(&stats));
+            }
+            Progress::Bar => {
+                let full = self.total.map_or(0, |total| {
+                    (u128::from(stats.played) * u128::from(BAR) / u128::from(total.max(1))) as u64
+                });
+                let bar: String = (0..BAR).map(|i| if i < full { '#' } else { '.' }).collect();
+                eprint!("\r[{bar}] {}", self.position(&stats));
+                let _ = std::io::stderr().flush();
+                self.open = true;
+            }
+            Progress::Json => println!(
+                "{{\"position\":{},\"total\":{},\"rate\":{},\"xruns\":{}}}",
+                stats.played,
+                self.total.map_or("null".into(), |t| t.to_string()),
+                self.rate,
+                stats.xruns
+            ),
+        }
+    }
+
+    /// Ends the bar's line, so that other text can follow.
+    pub(crate) fn close(&mut self) {
+        if std::mem::take(&mut self.open) {
+            eprintln!();
+        }
+    }
+
+    /// The last words about a stream. `end` is how it ended, in a word; `trouble` why it is no
+    /// success.
+    pub(crate) fn summary(&mut self, end: &str, stats: &Stats, trouble: Option<&str>) {
+        self.close();
+        if self.how == Progress::Json {
+            println!(
+                "{{\"end\":{},\"frames\":{},\"played\":{},\"xruns\":{},\"silent\":{},\
+                 \"callbacks\":{},\"polls\":{},\"syncs\":{},\"starts\":{},\"syscalls\":{},\
+                 \"error\":{}}}",
+                quoted(end),
+                stats.frames,
+                stats.played,
+                stats.xruns,
+                stats.silent,
+                stats.callbacks,
+                stats.polls,
+                stats.syncs,
+                stats.starts,
+                stats.syscalls(),
+                trouble.map_or("null".into(), quoted)
+            );
+            return;
+        }
+        println!(
+            "{end}: {} frames in {} callbacks, {} xruns; {} polls, {} starts, {} system calls in \
+             the audio thread",
+            stats.frames,
+            stats.callbacks,
+            stats.xruns,
+            stats.polls,
+            stats.starts,
+            stats.syscalls()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_such() {
+        assert_eq!(time(0, 48_000), "0:00.000");
+        assert_eq!(time(48_000 * 75 + 24, 48_000), "1:15.000");
+        assert_eq!(time(48_000 * 75 + 24_000, 48_000), "1:15.500");
+    }
+
+    #[test]
+    fn text_is_quoted_for_json() {
+        assert_eq!(quoted("a\"b\\c\n"), r#""a\"b\\c\u000a""#);
+    }
+}
