@@ -107,6 +107,99 @@ static void test_wav_rates(void)
     card_free(c);
 }
 
+/*
+ * [D-74] [D-53]: bit for bit at every common rate, with the timer period that
+ * the data sheet asks for.
+ */
+static void test_wav_exact(void)
+{
+    static const struct {
+        uint32_t rate, timer;   /* Hz, us */
+    } t[] = {
+        { 8000, 10000 }, { 44100, 10000 }, { 88200, 10000 }, { 96000, 10000 },
+        { 176400, 5000 }, { 192000, 5000 }, { 384000, 2500 },
+    };
+    g_autofree Scatter *s = g_new(Scatter, 1);
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(t); i++) {
+        g_autofree char *audio =
+            g_strdup_printf("wav,out.frequency=%u,timer-period=%u",
+                            t[i].rate, t[i].timer);
+        Card *c = card_new(audio, "");
+        GByteArray *clip = loud_noise(t[i].rate / 2 + 1);
+        GByteArray *wav;
+        Config g = base;
+
+        g_test_message("%u Hz, timer period %u us", t[i].rate, t[i].timer);
+        g.rate = t[i].rate;
+        g.period = 441;
+        g.ring = 441 * 8;
+        scatter(c, s, g.ring * 4, 1024);
+        play(c, &g, s, clip);
+        g_assert_cmpuint(line(c, 0).drops, ==, 0);
+        qtest_clock_step(c->qts, NS);
+        card_quit(c);
+
+        wav = slurp(c->wav, 44);
+        g_assert_cmpuint(wav->len, >=, clip->len);
+        assert_bytes(wav->data, clip->data, clip->len);
+        g_assert_true(all_zero(wav->data + clip->len, wav->len - clip->len));
+        g_byte_array_unref(wav);
+        g_byte_array_unref(clip);
+        card_free(c);
+    }
+}
+
+/*
+ * [D-53]: two streams in one backend voice.  The second one plays zeros, so
+ * what the first one plays is the sum, whole and without a gap, while the
+ * second one starts, pauses and ends.
+ */
+static void test_wav_two_streams(void)
+{
+    Card *c = card_new("wav,out.frequency=48000", ",streams=2");
+    GByteArray *clip = loud_noise(48000);
+    GByteArray *wav;
+    Config g = base;
+    uint64_t t0;
+    int i;
+
+    put_table(c, TABLE, &(Segment) { RING, 1 << 20, 0 }, 1);
+    put_table(c, TABLE + 16, &(Segment) { RING + (1 << 20), 1 << 20, 0 }, 1);
+    qtest_bufwrite(c->qts, RING, clip->data, clip->len);
+    g.ring = 48000;
+    prepare(c, 0, &g);
+    g = base;
+    g.sgt_addr = TABLE + 16;
+    g.status_addr = STATUS(1);
+    g.period = 17;
+    g.ring = 170;
+    prepare(c, 1, &g);
+
+    cmd(c, 1, SGRING_CMD_START);
+    qtest_clock_step(c->qts, 7654321);
+    cmd(c, 0, SGRING_CMD_START);
+    t0 = line(c, 0).tstamp;
+    wrq(c, sreg(0, SGRING_S_DRAIN_END), 48000);
+    cmd(c, 0, SGRING_CMD_DRAIN);
+    for (i = 1; i < 20; i++) {
+        advance_to(c, due(t0, i * 2400, 48000));
+        cmd(c, 1, i % 2 ? SGRING_CMD_PAUSE : SGRING_CMD_START);
+    }
+    advance_to(c, due(t0, 48000, 48000));
+    g_assert_cmpuint(line(c, 0).state, ==, SGRING_STATE_IDLE);
+    g_assert_cmpuint(line(c, 0).drops + line(c, 1).drops, ==, 0);
+    qtest_clock_step(c->qts, NS);
+    card_quit(c);
+
+    wav = slurp(c->wav, 44);
+    g_assert_nonnull(memmem(wav->data, wav->len, clip->data, clip->len));
+    g_byte_array_unref(wav);
+    g_byte_array_unref(clip);
+    card_free(c);
+}
+
 /* What the wav, S16 stereo, makes of a sample: the upper 16 of 32 bits. */
 static int16_t expected_s16(uint32_t format, const uint8_t *p)
 {
@@ -225,6 +318,8 @@ void sgring_backend_tests(void)
 {
     qtest_add_func("/sgring/wav-clips", test_wav_clips);
     qtest_add_func("/sgring/wav-rates", test_wav_rates);
+    qtest_add_func("/sgring/wav-exact", test_wav_exact);
+    qtest_add_func("/sgring/wav-two-streams", test_wav_two_streams);
     qtest_add_func("/sgring/wav-formats", test_wav_formats);
     qtest_add_func("/sgring/slow-backend", test_slow_backend);
 }

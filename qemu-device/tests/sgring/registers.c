@@ -59,21 +59,29 @@ static void test_conventional(void)
     card_free(c);
 }
 
-/* The most streams and vectors that there can be, and one vector for all. */
+/* The most streams and vectors that there can be; all streams as one group. */
 static void test_limits(void)
 {
     Card *c = card_silent(",streams=64,vectors=2048");
     Config g = base;
+    int n;
 
     g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 64);
     one_segment(c);
-    g.vector = 2047;
-    g.status_addr = STATUS(63);
-    prepare(c, 63, &g);
-    cmd(c, 63, SGRING_CMD_START);
+    g.group = 64;
+    for (n = 0; n < 64; n++) {
+        g.vector = 2047 - n;
+        g.status_addr = STATUS(n);
+        prepare(c, n, &g);
+    }
+    wr(c, SGRING_GROUP_CMD, 64 << SGRING_GROUP_CMD_GROUP_SHIFT |
+                            SGRING_CMD_START);
     qtest_clock_step(c->qts, 5000000);
-    g_assert_cmpuint(line(c, 63).hw_ptr, ==, 240);
-    g_assert_true(interrupted(c, 2047));
+    for (n = 0; n < 64; n++) {
+        g_assert_cmpuint(line(c, n).hw_ptr, ==, 240);
+        g_assert_cmpuint(line(c, n).tstamp, ==, line(c, 0).tstamp);
+        g_assert_true(interrupted(c, 2047 - n));
+    }
     card_free(c);
 }
 
