@@ -9,7 +9,7 @@ pub const TAINT_O: u64 = 1 << 12;
 pub const TAINT_E: u64 = 1 << 13;
 
 /// Parts of lines that only trouble prints.
-const TROUBLE: [&str; 26] = [
+const TROUBLE: [&str; 25] = [
     "WARNING:",
     "BUG:",
     "kernel BUG",
@@ -35,7 +35,6 @@ const TROUBLE: [&str; 26] = [
     "Bad page",
     "refcount_t:",
     "DMA-API:",
-    "segfault at",
 ];
 
 /// The lines of a kernel's log that tell of trouble.

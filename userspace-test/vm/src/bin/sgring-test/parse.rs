@@ -104,9 +104,18 @@ pub struct Tap {
     seen: usize,
     failed: usize,
     notes: Vec<String>,
+    rules: bool,
 }
 
 impl Tap {
+    /// Of a program of the suite, which names its rule before each result.
+    pub fn with_rules() -> Self {
+        Self {
+            rules: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes a line of it. `prefix` begins the names.
     pub fn line(&mut self, line: &str, prefix: &str, rec: &mut Recorder<'_>) {
         let line = line.trim_end();
@@ -115,7 +124,7 @@ impl Tap {
         } else if let Some((name, ok, skip)) = result(line) {
             self.seen += 1;
             let mut notes = std::mem::take(&mut self.notes);
-            let proves = if notes.first().is_some_and(|n| names_rule(n)) {
+            let proves = if notes.first().is_some_and(|n| self.rules || names_rule(n)) {
                 notes.remove(0)
             } else {
                 String::new()
@@ -167,7 +176,7 @@ pub fn kselftest(output: &str, programs: &[String], rec: &mut Recorder<'_>) {
     let mut ended: Vec<String> = Vec::new();
     for line in output.lines() {
         if let Some(name) = line.strip_prefix("# selftests: sgring: ") {
-            current = Some((name.trim().to_owned(), Tap::default()));
+            current = Some((name.trim().to_owned(), Tap::with_rules()));
         } else if let Some((name, ok, skip)) = result(line).filter(|(n, ..)| n.starts_with("selftests: sgring: ")) {
             let name = name.trim_start_matches("selftests: sgring: ");
             let how = line.rsplit_once(" # ").map_or("", |(_, how)| how);

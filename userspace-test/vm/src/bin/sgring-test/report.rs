@@ -201,7 +201,7 @@ impl<'a> Recorder<'a> {
         let name = clean(name);
         let planned = self.open.iter().position(|p| p.name == name).map(|at| self.open.remove(at));
         self.done.insert(name.clone());
-        if self.report.wants(&name) {
+        if self.report.wants(&name) || self.report.wants(&clean(&self.label)) {
             let proves = planned.map_or_else(|| proves.to_owned(), |p| p.proves);
             self.report.add(Case { name, proves, verdict });
         }

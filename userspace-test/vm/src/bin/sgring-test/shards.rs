@@ -3,6 +3,7 @@
 //! and kselftest's runner in a guest.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -59,8 +60,13 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
 }
 
 /// Runs a command with both streams in one log, killed after [`PATIENCE`] or
-/// when the user is.
-fn logged(context: &Context, mut command: Command, log: &Path) -> Result<(ExitStatus, String), String> {
+/// when the user is. `line` gets each line as it comes.
+fn logged(
+    context: &Context,
+    mut command: Command,
+    log: &Path,
+    mut line: impl FnMut(&str),
+) -> Result<(ExitStatus, String), String> {
     let file = File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
     let copy = file.try_clone().map_err(|e| e.to_string())?;
     let name = command.get_program().to_string_lossy().into_owned();
@@ -71,7 +77,18 @@ fn logged(context: &Context, mut command: Command, log: &Path) -> Result<(ExitSt
         .spawn()
         .map_err(|e| format!("{name}: {e}"))?;
     let deadline = Instant::now() + PATIENCE;
+    let mut reader = BufReader::new(File::open(log).map_err(|e| e.to_string())?);
+    let mut part = Vec::new();
+    let mut lines = |end: bool| {
+        while reader.read_until(b'\n', &mut part).is_ok_and(|n| n > 0) || (end && !part.is_empty()) {
+            if end || part.ends_with(b"\n") {
+                line(String::from_utf8_lossy(&part).trim_end());
+                part.clear();
+            }
+        }
+    };
     let status = loop {
+        lines(false);
         match child.try_wait().map_err(|e| e.to_string())? {
             Some(status) => break status,
             None if context.stopper.stopped() || Instant::now() >= deadline => {
@@ -82,6 +99,7 @@ fn logged(context: &Context, mut command: Command, log: &Path) -> Result<(ExitSt
             None => thread::sleep(Duration::from_millis(20)),
         }
     };
+    lines(true);
     let text = std::fs::read(log).map_err(|e| e.to_string())?;
     Ok((status, String::from_utf8_lossy(&text).into_owned()))
 }
@@ -96,7 +114,7 @@ fn unit(context: &Context, rec: &mut Recorder<'_>) {
     cargo
         .args(["test", "--workspace", "--locked", "--no-fail-fast", "--color=never"])
         .current_dir(context.layout.checkout());
-    match logged(context, cargo, &context.layout.results().join("unit.log")) {
+    match logged(context, cargo, &context.layout.results().join("unit.log"), |_| {}) {
         Ok((status, text)) => {
             parse::libtest(&text, rec);
             let failed_as_expected = text.contains("test result: FAILED");
@@ -120,18 +138,16 @@ fn device(context: &Context, rec: &mut Recorder<'_>) {
 
 fn tap_program(context: &Context, command: Command, prefix: &str, rec: &mut Recorder<'_>) {
     let log = context.layout.results().join(format!("{prefix}.log"));
-    match logged(context, command, &log) {
-        Ok((status, text)) => {
-            let mut tap = Tap::default();
-            for line in text.lines() {
-                let line = line.trim_start();
-                // glib's grouping is no reason of anything.
-                if !["# Start of ", "# End of ", "# random seed", "# starting QEMU"].iter().any(|p| line.starts_with(p)) {
-                    tap.line(line, prefix, rec);
-                }
-            }
-            tap.end(prefix, status.success(), &format!("with {status}"), rec);
+    let mut tap = Tap::default();
+    let ended = logged(context, command, &log, |line| {
+        // glib's grouping and its paths are no part of a test's name.
+        let line = line.trim_start().replace("/x86_64/sgring/", "");
+        if !["# Start of ", "# End of ", "# random seed", "# starting QEMU"].iter().any(|p| line.starts_with(p)) {
+            tap.line(&line, prefix, rec);
         }
+    });
+    match ended {
+        Ok((status, _)) => tap.end(prefix, status.success(), &format!("with {status}"), rec),
         Err(e) => rec.abort(e),
     }
 }

@@ -22,9 +22,9 @@ player=$!
 status=/proc/asound/card0/pcm0p/sub0/status
 while kill -0 $player 2>/dev/null; do
 	while read -r key colon value; do
-		case $key$colon in
-		state:) state=$value ;;
-		hw_ptr:) [ \"$state\" = RUNNING ] && echo \"hw_ptr $value\" ;;
+		case $key in
+		state:) state=$colon ;;
+		hw_ptr) [ \"$state\" = RUNNING ] && echo \"hw_ptr $value\" ;;
 		esac
 	done <$status
 done
