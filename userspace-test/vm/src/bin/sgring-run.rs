@@ -74,7 +74,8 @@ fn play(layout: &Layout, file: &Path, reference: &Recording) -> Result<Outcome, 
     let size = file.metadata().map_or(0, |m| m.len() >> 20);
     // The file is in the guest's memory twice while it is unpacked.
     let mem = 768 + 2 * u32::try_from(size).unwrap_or(u32::MAX / 4);
-    let config = Config::new(["sgring-play", inside.as_str()])
+    let progress = if std::io::stderr().is_terminal() { "bar" } else { "plain" };
+    let config = Config::new(["sgring-play", "--progress", progress, inside.as_str()])
         .name("run")
         .icount(true)
         .rate(reference.rate)
@@ -91,9 +92,6 @@ fn play(layout: &Layout, file: &Path, reference: &Recording) -> Result<Outcome, 
     step.end("");
     let since = Instant::now();
     let outcome = vm.wait().map_err(error)?;
-    if std::io::stderr().is_terminal() {
-        eprintln!();
-    }
     println!("playing: {:.1} s", since.elapsed().as_secs_f64());
     if let Some(first) = outcome.first_audio {
         println!("first audio frame {:.1} s after power on", first.as_secs_f64());
