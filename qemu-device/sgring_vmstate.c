@@ -16,6 +16,7 @@ static int sgring_stream_pre_load(void *opaque)
 
     timer_del(&st->timer);
     sgring_free_table(st);
+    sgring_audio_drop(st);
     return 0;
 }
 
@@ -37,7 +38,7 @@ static int sgring_stream_post_load(void *opaque, int version_id)
     uint64_t sum = 0;
     uint32_t i;
 
-    if (st->state > SGRING_STATE_ERROR) {
+    if (st->state > SGRING_STATE_ERROR || st->seq % 2) {
         return -EINVAL;
     }
     if (st->state == SGRING_STATE_IDLE || st->state == SGRING_STATE_ERROR) {

@@ -249,6 +249,7 @@ static void test_migrate_hostile(void)
         { "f0", 108, 1 },
         { "hw_ptr", 116, 0xffffffff },
         { "hw_ptr", 120, 145 },
+        { "seq", 140, 7 },
     };
     g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
     Card *c = card_silent("");
