@@ -213,15 +213,17 @@ static void sgring_tick(void *opaque)
     SGRingStream *st = opaque;
     MemReentrancyGuard *guard = &DEVICE(st->card)->mem_reentrancy_guard;
     bool engaged = guard->engaged_in_io;
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
 
     if (!sgring_moving(st)) {
         return;
     }
     guard->engaged_in_io = true;
-    sgring_advance(st, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+    sgring_advance(st, now);
     if (sgring_moving(st) && !timer_pending(&st->timer)) {
-        /* Woken before the deadline: nothing was due. */
-        sgring_arm(st);
+        /* Nothing was due.  Never again at the same time, which is for ever. */
+        timer_mod_ns(&st->timer,
+                     MAX(now + 1, sgring_deadline(st, sgring_burst_end(st))));
     }
     sgring_irq_send(st);
     guard->engaged_in_io = engaged;
