@@ -10,6 +10,7 @@
 //! ([`seed`]), and a program leaves the card as it found it.
 #![deny(unsafe_code)]
 
+pub mod binding;
 pub mod card;
 pub mod clock;
 pub mod fork;

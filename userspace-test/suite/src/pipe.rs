@@ -4,7 +4,7 @@
 
 use crate::window::Window;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 
 /// A pipe; what is in it is released when it is dropped.
@@ -49,6 +49,33 @@ impl Pipe {
             0.. => Err(io::ErrorKind::WriteZero.into()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+
+    /// Lets one [`Self::wait`] go on, in whichever process.
+    ///
+    /// # Errors
+    ///
+    /// As for writing.
+    pub fn tell(&self) -> io::Result<()> {
+        (&self.writer).write_all(&[0])
+    }
+
+    /// Waits for a [`Self::tell`].
+    ///
+    /// # Errors
+    ///
+    /// As for reading.
+    pub fn wait(&self) -> io::Result<()> {
+        let mut fds = libc::pollfd {
+            fd: self.reader.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: One record.
+        if unsafe { libc::poll(&raw mut fds, 1, -1) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        (&self.reader).read_exact(&mut [0])
     }
 
     /// Takes `bytes` bytes out.

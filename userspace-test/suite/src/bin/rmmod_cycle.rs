@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! M15: the module goes when nobody uses it, not before, and comes back.
+
+use sgring_suite::binding::{self, Loaded, MODULE};
+use sgring_suite::card::{self, Config};
+use sgring_suite::ensure;
+use sgring_suite::fork::{self, End};
+use sgring_suite::kmsg::Watch;
+use sgring_suite::proc::free_memory;
+use sgring_suite::raw::delete_module;
+use sgring_suite::tap::{self, Outcome, Test, expect, note};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tap::run(&[
+        Test(
+            "in_use",
+            "M15: rmmod fails while the card is open or mapped",
+            in_use,
+        ),
+        Test("cycle", "M15: rmmod and modprobe, many times over", cycle),
+        Test(
+            "nothing_is_left",
+            "M15: rmmod gives back all memory",
+            nothing_is_left,
+        ),
+    ])
+}
+
+fn plays() -> Outcome {
+    let config = Config::stereo(240, 4);
+    let pcm = config.prepare()?;
+    pcm.writei(&vec![0; config.bytes()])?;
+    pcm.start()?;
+    pcm.drain()?;
+    let end = pcm.status()?.hw_ptr;
+    ensure!(end == config.frames(), "ended at {end}");
+    Ok(())
+}
+
+fn in_use() -> Outcome {
+    let _loaded = Loaded;
+    let mut watch = Watch::new()?;
+    let config = Config::of_pages(4);
+    let pcm = config.prepare()?;
+    expect("rmmod while open", delete_module(MODULE), libc::EWOULDBLOCK)?;
+    let window = config.map(&pcm)?;
+    window.touch();
+    drop(pcm);
+    expect(
+        "rmmod while mapped",
+        delete_module(MODULE),
+        libc::EWOULDBLOCK,
+    )?;
+    // A mapping that a child inherited holds it as well.
+    let end = fork::run(|| {
+        let result = delete_module(MODULE);
+        i32::from(result.err().and_then(|e| e.raw_os_error()) != Some(libc::EWOULDBLOCK))
+    })?;
+    ensure!(end == End::Exit(0), "rmmod in a child: {end:?}");
+    drop(window);
+    ensure!(binding::is_loaded(), "the module is gone");
+    plays()?;
+    watch.quiet()
+}
+
+fn cycle() -> Outcome {
+    let _loaded = Loaded;
+    let mut watch = Watch::new()?;
+    for round in 0..5 {
+        plays()?;
+        delete_module(MODULE)?;
+        ensure!(!binding::is_loaded(), "round {round}: still loaded");
+        ensure!(
+            card::number().is_err(),
+            "round {round}: the card is still there"
+        );
+        binding::load()?;
+    }
+    plays()?;
+    watch.quiet()
+}
+
+fn nothing_is_left() -> Outcome {
+    let _loaded = Loaded;
+    let mut watch = Watch::new()?;
+    let round = || -> Outcome {
+        let config = Config::of_pages(card::largest_ring()? / sgring_suite::window::page());
+        {
+            let pcm = config.open()?;
+            config.map(&pcm)?.touch();
+        }
+        delete_module(MODULE)?;
+        binding::load()?;
+        Ok(())
+    };
+    for _ in 0..2 {
+        round()?;
+    }
+    let before = free_memory()?;
+    for _ in 0..6 {
+        round()?;
+    }
+    let after = free_memory()?;
+    let lost = before.saturating_sub(after);
+    note(format_args!("{lost} kB fewer are free after 6 rounds"));
+    // A ring lost in each round is 12 MiB, the module itself about as much as the bound.
+    ensure!(lost < 2048, "{lost} kB lost");
+    watch.quiet()
+}
