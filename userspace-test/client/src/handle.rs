@@ -97,6 +97,8 @@ pub(crate) struct Shared {
     /// Ends where it is, whatever that is.
     end_now: AtomicBool,
     pub(crate) counters: Counters,
+    /// Frames in the ring; set once it is known.
+    pub(crate) ring: AtomicU64,
     ended: Mutex<Option<End>>,
     changed: Condvar,
 }
@@ -109,6 +111,7 @@ impl Shared {
             end: AtomicU64::new(u64::MAX),
             end_now: AtomicBool::new(false),
             counters: Counters::default(),
+            ring: AtomicU64::new(0),
             ended: Mutex::new(None),
             changed: Condvar::new(),
         })
@@ -195,6 +198,12 @@ impl Handle {
             .wait_timeout_while(ended, timeout, |ended| ended.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         *ended
+    }
+
+    /// Frames in the ring: what the data callback is asked for before the card starts, and the
+    /// most that it is ahead of the card later.
+    pub fn ring_frames(&self) -> u64 {
+        self.0.ring.load(Relaxed)
     }
 
     /// What the stream has done so far.

@@ -18,6 +18,7 @@ use cpal::{
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -356,6 +357,7 @@ impl DeviceTrait for RingDevice {
         let params = params::negotiate(&pcm, &request).map_err(from_refusal)?;
         let shared = Arc::new(Shared::new().map_err(from_io)?);
         let (hardware, ring) = Hardware::new(pcm, params, shared.clone()).map_err(from_io)?;
+        shared.ring.store(ring.buffer(), Ordering::Relaxed);
         let setup = Setup {
             ring,
             format: kernel,

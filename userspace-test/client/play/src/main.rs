@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(message) => {
-            eprintln!("sgring-play: {message}");
+            progress::tell(format_args!("sgring-play: {message}"));
             ExitCode::FAILURE
         }
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One file, one stream.
 //!
-//! The decoder runs ahead by a queue of four seconds, and the stream starts when one second is
-//! there: long enough for the decoder never to be in the way of the audio thread, short enough to
-//! begin at once on a machine that decodes slowly, and bounded whatever the file's length.
+//! The decoder runs ahead by a queue of four seconds beyond what the ring takes, and the stream
+//! starts when the ring's worth and one second are there: enough for the audio thread never to
+//! wait for the decoder, little enough to begin at once on a machine that decodes slowly, and
+//! bounded whatever the file's length.
 
 use crate::decode::{self, Decoded, Kind, Output, Source};
-use crate::progress::{Display, time};
+use crate::progress::{Display, say, tell, time};
 use crate::{Arguments, Progress};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, SampleFormat, StreamConfig};
@@ -34,7 +35,7 @@ pub(crate) fn list() -> Result<u8, String> {
     let mut some = false;
     for device in devices {
         some = true;
-        println!("{device}");
+        say(format_args!("{device}"));
         match device.supported_output_configs() {
             Ok(configs) => {
                 for config in configs {
@@ -45,14 +46,14 @@ pub(crate) fn list() -> Result<u8, String> {
                         format!("{low} to {high}")
                     };
                     let channels = config.channels();
-                    println!(
+                    say(format_args!(
                         "  {} x {channels}, {rates} Hz, {:?}",
                         config.sample_format(),
                         config.buffer_size()
-                    );
+                    ));
                 }
             }
-            Err(error) => println!("  {error}"),
+            Err(error) => say(format_args!("  {error}")),
         }
     }
     if some {
@@ -163,7 +164,9 @@ struct Common {
 
 /// The audio thread's part.
 struct Feed<T> {
-    queue: Consumer<T>,
+    /// Comes before the stream plays, when the ring's size is known.
+    incoming: mpsc::Receiver<Consumer<T>>,
+    queue: Option<Consumer<T>>,
     channels: usize,
     /// Frames asked for.
     frames: u64,
@@ -177,8 +180,14 @@ impl<T: Output> Feed<T> {
             .common
             .decoded
             .load(std::sync::atomic::Ordering::Acquire);
-        let ready = self.queue.slots().min(window.len());
-        if let Ok(chunk) = self.queue.read_chunk(ready) {
+        if self.queue.is_none() {
+            self.queue = self.incoming.try_recv().ok();
+        }
+        let Some(queue) = &mut self.queue else {
+            return;
+        };
+        let ready = queue.slots().min(window.len());
+        if let Ok(chunk) = queue.read_chunk(ready) {
             let (first, second) = chunk.as_slices();
             let (head, tail) = window[..ready].split_at_mut(first.len());
             head.copy_from_slice(first);
@@ -187,7 +196,7 @@ impl<T: Output> Feed<T> {
         }
         let missing = (window.len() - ready).div_ceil(self.channels) as u64;
         self.frames += (window.len() / self.channels) as u64;
-        if decoded && self.queue.is_empty() {
+        if decoded && queue.is_empty() {
             if let Some(handle) = self.common.handle.get() {
                 handle.finish_at(self.frames - missing);
             }
@@ -247,11 +256,11 @@ impl Player<'_> {
         } = self.route;
         let (rate, total) = (self.source.rate, self.source.frames);
         let per_second = rate as usize * usize::from(channels);
-        let (mut producer, queue) = rtrb::RingBuffer::<T>::new(QUEUE * per_second);
         let common = Arc::new(Common::default());
-
-        let feed = Feed {
-            queue,
+        let (outgoing, incoming) = mpsc::sync_channel(1);
+        let feed = Feed::<T> {
+            incoming,
+            queue: None,
             channels: channels.into(),
             frames: 0,
             common: common.clone(),
@@ -260,6 +269,11 @@ impl Player<'_> {
         let handle = self.ring.handle().ok_or("the host built no stream")?;
         // Nobody else sets it.
         let _ = common.handle.set(handle.clone());
+        let ring = handle.ring_frames() as usize * usize::from(channels);
+        let room = ring + QUEUE * per_second;
+        let (mut producer, queue) = rtrb::RingBuffer::new(room);
+        // There is room for one.
+        let _ = outgoing.try_send(queue);
 
         let how = self.arguments.progress.unwrap_or_else(|| {
             if std::io::stderr().is_terminal() {
@@ -271,14 +285,14 @@ impl Player<'_> {
         let mut display = Display::new(how, rate, total);
         if how != Progress::Json {
             let period = stream.buffer_size().map_err(|e| e.to_string())?;
-            eprintln!(
+            tell(format_args!(
                 "{}: {rate} Hz, {} channels{}, {} on {}, periods of {period} frames",
                 file.display(),
                 self.source.channels,
                 total.map_or(String::new(), |t| format!(", {}", time(t, rate))),
                 self.route.format,
                 self.device,
-            );
+            ));
         }
 
         // The decoder says when there is enough to start, and how it ended.
@@ -288,10 +302,9 @@ impl Player<'_> {
             .name("decode".into())
             .spawn(move || -> Decoded {
                 let mut ready = Some(ready);
-                let room = QUEUE * per_second;
                 let result = source.run(&mut producer, copies, &decoder_common.cancel, |queue| {
                     // One word, and the channel is closed.
-                    if room - queue.slots() >= per_second {
+                    if room - queue.slots() >= ring + per_second {
                         if let Some(ready) = ready.take() {
                             let _ = ready.send(());
                         }
@@ -363,7 +376,7 @@ impl Player<'_> {
                     // The counters have them.
                     cpal::ErrorKind::Xrun => {}
                     cpal::ErrorKind::RealtimeDenied => {
-                        eprintln!("sgring-play: {error}");
+                        tell(format_args!("sgring-play: {error}"));
                     }
                     _ => {
                         // The stream has ended: no harm in a lock.
@@ -455,7 +468,7 @@ fn conclude(
     display.show(stats);
     display.summary(end, stats, trouble.as_deref());
     if let Some(trouble) = trouble {
-        eprintln!("sgring-play: {trouble}");
+        tell(format_args!("sgring-play: {trouble}"));
     }
     status
 }

@@ -5,6 +5,7 @@
 
 use crate::Progress;
 use cpal_alsa_mmap::Stats;
+use std::fmt;
 use std::io::Write as _;
 
 /// Columns of the bar itself.
@@ -12,6 +13,19 @@ const BAR: u64 = 30;
 
 /// Seconds of audio between two plain lines.
 const PLAIN: u64 = 5;
+
+/// Seconds of audio between two objects.
+const JSON: u64 = 1;
+
+/// A line on stdout, as far as somebody still reads it.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A line on stderr, likewise.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Shows one stream.
 pub(crate) struct Display {
@@ -22,8 +36,8 @@ pub(crate) struct Display {
     total: Option<u64>,
     /// The bar's line is on the screen.
     open: bool,
-    /// Plain lines so far.
-    lines: u64,
+    /// The frame at which the next line is due.
+    due: u64,
 }
 
 /// Minutes, seconds and milliseconds of `frames`.
@@ -58,7 +72,7 @@ impl Display {
             rate,
             total,
             open: false,
-            lines: 0,
+            due: 0,
         }
     }
 
@@ -74,6 +88,16 @@ impl Display {
         }
     }
 
+    /// Whether the next line is due at `frame`; then the one after it is `seconds` later.
+    fn is_due(&mut self, frame: u64, seconds: u64) -> bool {
+        let step = seconds * u64::from(self.rate);
+        let due = frame >= self.due;
+        if due {
+            self.due = (frame / step + 1) * step;
+        }
+        due
+    }
+
     /// Shows where the stream is.
     pub(crate) fn show(&mut self, stats: &Stats) {
         // What comes after the last frame is not of the file.
@@ -81,35 +105,37 @@ impl Display {
         stats.played = stats.played.min(self.total.unwrap_or(u64::MAX));
         match self.how {
             Progress::Plain => {
-                if stats.played < self.lines * PLAIN * u64::from(self.rate) {
-                    return;
+                if self.is_due(stats.played, PLAIN) {
+                    tell(format_args!("{}", self.position(&stats)));
                 }
-                self.lines = stats.played / (PLAIN * u64::from(self.rate)) + 1;
-                eprintln!("{}", self.position(&stats));
             }
             Progress::Bar => {
                 let full = self.total.map_or(0, |total| {
                     (u128::from(stats.played) * u128::from(BAR) / u128::from(total.max(1))) as u64
                 });
                 let bar: String = (0..BAR).map(|i| if i < full { '#' } else { '.' }).collect();
-                eprint!("\r[{bar}] {}", self.position(&stats));
-                let _ = std::io::stderr().flush();
+                let position = self.position(&stats);
+                let _ = write!(std::io::stderr(), "\r[{bar}] {position}");
                 self.open = true;
             }
-            Progress::Json => println!(
-                "{{\"position\":{},\"total\":{},\"rate\":{},\"xruns\":{}}}",
-                stats.played,
-                self.total.map_or("null".into(), |t| t.to_string()),
-                self.rate,
-                stats.xruns
-            ),
+            Progress::Json => {
+                if self.is_due(stats.played, JSON) {
+                    say(format_args!(
+                        "{{\"position\":{},\"total\":{},\"rate\":{},\"xruns\":{}}}",
+                        stats.played,
+                        self.total.map_or("null".into(), |t| t.to_string()),
+                        self.rate,
+                        stats.xruns
+                    ));
+                }
+            }
         }
     }
 
     /// Ends the bar's line, so that other text can follow.
     pub(crate) fn close(&mut self) {
         if std::mem::take(&mut self.open) {
-            eprintln!();
+            tell(format_args!(""));
         }
     }
 
@@ -118,7 +144,7 @@ impl Display {
     pub(crate) fn summary(&mut self, end: &str, stats: &Stats, trouble: Option<&str>) {
         self.close();
         if self.how == Progress::Json {
-            println!(
+            say(format_args!(
                 "{{\"end\":{},\"frames\":{},\"played\":{},\"xruns\":{},\"silent\":{},\
                  \"callbacks\":{},\"polls\":{},\"syncs\":{},\"starts\":{},\"syscalls\":{},\
                  \"error\":{}}}",
@@ -133,10 +159,10 @@ impl Display {
                 stats.starts,
                 stats.syscalls(),
                 trouble.map_or("null".into(), quoted)
-            );
+            ));
             return;
         }
-        println!(
+        say(format_args!(
             "{end}: {} frames in {} callbacks, {} xruns; {} polls, {} starts, {} system calls in \
              the audio thread",
             stats.frames,
@@ -145,7 +171,7 @@ impl Display {
             stats.polls,
             stats.starts,
             stats.syscalls()
-        );
+        ));
     }
 }
 
