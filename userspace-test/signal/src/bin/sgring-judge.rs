@@ -5,7 +5,7 @@
 
 use clap::Parser;
 use sgring_signal::{Audio, Sample, Verdict, judge};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -183,14 +183,18 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         read_wav(&arguments.capture)?
     };
     let verdict = compare(&reference, &capture)?;
-    println!("{verdict}");
+    // Whether anybody reads it or not, the status says it too.
+    let _ = writeln!(std::io::stdout(), "{verdict}");
     let mut good = verdict.is_bit_exact();
     for (what, frames, limit) in [
         ("before", verdict.leading_silence, arguments.max_lead),
         ("after", verdict.trailing_silence, arguments.max_tail),
     ] {
         if let Some(limit) = limit.filter(|&limit| frames > limit) {
-            println!("too much silence {what}: {frames} frames, at most {limit} are allowed");
+            let _ = writeln!(
+                std::io::stdout(),
+                "too much silence {what}: {frames} frames, at most {limit} are allowed"
+            );
             good = false;
         }
     }
