@@ -22,6 +22,7 @@
 #define RING            0x02000000ull
 #define NOWHERE         0x00007ffffffff000ull
 #define IOAPIC          0xfec00000ull   /* registers of another device */
+#define ROM             0xffff0000ull   /* the firmware's */
 
 typedef struct Card {
     QTestState *qts;

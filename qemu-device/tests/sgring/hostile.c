@@ -60,12 +60,12 @@ static void test_line_elsewhere(void)
         bar_of(c, SGRING_BAR_REGS) + 0x1000, bar_of(c, SGRING_BAR_MSIX),
         IOAPIC,
     };
+    Config g;
     size_t i;
 
     one_segment(c);
     for (i = 0; i < ARRAY_SIZE(at); i++) {
-        Config g = base;
-
+        g = base;
         g.status_addr = at[i];
         configure(c, 0, &g);
         cmd(c, 0, SGRING_CMD_PREPARE);
@@ -78,6 +78,13 @@ static void test_line_elsewhere(void)
         assert_stream(c, 0, ERROR, DMA_SGT);
         g_assert_cmphex(rdq(c, sreg(0, SGRING_S_ERR_ADDR)), ==, at[i]);
     }
+
+    /* Memory that reads well and cannot be written. */
+    g = base;
+    g.status_addr = ROM;
+    configure(c, 0, &g);
+    cmd(c, 0, SGRING_CMD_PREPARE);
+    assert_stream(c, 0, ERROR, DMA_STATUS);
     prepare(c, 0, &base);
     card_free(c);
 }
