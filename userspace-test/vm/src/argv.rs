@@ -30,7 +30,12 @@ pub(crate) struct Files<'a> {
 /// The folders in which Debian's packages put the firmware.
 const FIRMWARE: [&str; 2] = ["/usr/share/seabios", "/usr/share/qemu"];
 
-pub(crate) fn build(config: &Config, accel: Accel, files: Files<'_>, fds: Fds) -> Result<Vec<OsString>, Error> {
+pub(crate) fn build(
+    config: &Config,
+    accel: Accel,
+    files: Files<'_>,
+    fds: Fds,
+) -> Result<Vec<OsString>, Error> {
     let mut argv = Argv(Vec::new());
     for dir in FIRMWARE {
         argv.pair("-L", dir);
@@ -39,7 +44,10 @@ pub(crate) fn build(config: &Config, accel: Accel, files: Files<'_>, fds: Fds) -
     argv.flag("-no-user-config");
     argv.flag("-no-reboot");
     argv.pair("-display", "none");
-    argv.pair("-machine", "q35,vmport=off,hpet=off,i8042=off,smbus=off,sata=off");
+    argv.pair(
+        "-machine",
+        "q35,vmport=off,hpet=off,i8042=off,smbus=off,sata=off",
+    );
     argv.pair("-smp", config.smp.to_string());
     argv.pair("-m", config.mem_mib.to_string());
     match accel {
@@ -63,14 +71,20 @@ pub(crate) fn build(config: &Config, accel: Accel, files: Files<'_>, fds: Fds) -
     argv.pair("-kernel", files.kernel);
     argv.pair("-initrd", files.initrd);
     argv.pair("-append", kernel_line(config));
-    argv.pair("-serial", format!("file:{}", escape(&files.dir.join("serial.log"))?));
+    argv.pair(
+        "-serial",
+        format!("file:{}", escape(&files.dir.join("serial.log"))?),
+    );
 
     argv.pair("-chardev", format!("socket,id=qmp,fd={}", fds.qmp));
     argv.pair("-mon", "chardev=qmp,mode=control");
     // Without ioeventfd a port is served before the guest's next instruction:
     // what the guest has written is out, and under icount in the same order
     // each time.
-    argv.pair("-device", "virtio-serial-pci,id=ports,ioeventfd=off,max_ports=8");
+    argv.pair(
+        "-device",
+        "virtio-serial-pci,id=ports,ioeventfd=off,max_ports=8",
+    );
     for (number, id, fd) in [
         (1, "control", fds.control),
         (2, "stdin", fds.stdin),
@@ -141,7 +155,11 @@ fn sound(argv: &mut Argv, config: &Config, dir: &Path) -> Result<(), Error> {
         }
     };
     argv.pair("-audiodev", options);
-    let props: String = config.device_props.iter().map(|p| format!(",{p}")).collect();
+    let mut props = String::new();
+    for prop in &config.device_props {
+        props.push(',');
+        props.push_str(prop);
+    }
     match config.card {
         Card::Sgring => {
             argv.pair(
@@ -157,11 +175,17 @@ fn sound(argv: &mut Argv, config: &Config, dir: &Path) -> Result<(), Error> {
         }
         Card::Hda => {
             argv.pair("-device", "intel-hda,id=card");
-            argv.pair("-device", format!("hda-duplex,bus=card.0,audiodev=snd{props}"));
+            argv.pair(
+                "-device",
+                format!("hda-duplex,bus=card.0,audiodev=snd{props}"),
+            );
         }
         Card::Ac97 => argv.pair("-device", format!("AC97,id=card,audiodev=snd{props}")),
         Card::Es1370 => argv.pair("-device", format!("ES1370,id=card,audiodev=snd{props}")),
-        Card::Virtio => argv.pair("-device", format!("virtio-sound-pci,id=card,audiodev=snd{props}")),
+        Card::Virtio => argv.pair(
+            "-device",
+            format!("virtio-sound-pci,id=card,audiodev=snd{props}"),
+        ),
         Card::None => {}
     }
     Ok(())
@@ -241,7 +265,10 @@ mod tests {
     #[test]
     fn each_card_is_the_only_one() {
         let devices = [
-            (Card::Sgring, "sgring,id=card,bus=slot1,audiodev=snd,tap=tap"),
+            (
+                Card::Sgring,
+                "sgring,id=card,bus=slot1,audiodev=snd,tap=tap",
+            ),
             (Card::Hda, "hda-duplex"),
             (Card::Ac97, "AC97,id=card"),
             (Card::Es1370, "ES1370,id=card"),
@@ -267,7 +294,8 @@ mod tests {
     fn a_wav_of_ones_own_still_lands_in_the_run() {
         let config = Config::new(["true"]).audiodev("wav,out.frequency=96000");
         assert!(
-            line(&config, Accel::Tcg).contains("wav,id=snd,path=/run,,1/capture.wav,out.frequency=96000")
+            line(&config, Accel::Tcg)
+                .contains("wav,id=snd,path=/run,,1/capture.wav,out.frequency=96000")
         );
         let config = Config::new(["true"]).audiodev("pipewire");
         assert!(line(&config, Accel::Tcg).contains("-audiodev pipewire,id=snd "));

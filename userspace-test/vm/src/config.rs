@@ -91,7 +91,11 @@ impl Sink {
 
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Sink(live)" } else { "Sink(file)" })
+        f.write_str(if self.0.is_some() {
+            "Sink(live)"
+        } else {
+            "Sink(file)"
+        })
     }
 }
 
@@ -357,7 +361,10 @@ impl Config {
             return Err(Error::setup("icount counts translated code: not with KVM"));
         }
         if !(1..=255).contains(&self.smp) {
-            return Err(Error::setup(format!("{} processors: 1 to 255 are", self.smp)));
+            return Err(Error::setup(format!(
+                "{} processors: 1 to 255 are",
+                self.smp
+            )));
         }
         if self.mem_mib < 256 {
             return Err(Error::setup(format!(
@@ -371,15 +378,22 @@ impl Config {
             if !name.is_some_and(|n| !n.is_empty() && n.chars().all(legal))
                 || param.contains(|c: char| c.is_whitespace() || c.is_control())
             {
-                return Err(Error::setup(format!("module parameter {param:?}: not NAME=VALUE")));
+                return Err(Error::setup(format!(
+                    "module parameter {param:?}: not NAME=VALUE"
+                )));
             }
         }
         if !self.modparams.is_empty() && self.card == Card::None {
-            return Err(Error::setup("a module parameter, but no card and so no driver"));
+            return Err(Error::setup(
+                "a module parameter, but no card and so no driver",
+            ));
         }
         if let Some(dir) = &self.share {
             if !dir.is_dir() {
-                return Err(Error::setup(format!("share {}: no such folder", dir.display())));
+                return Err(Error::setup(format!(
+                    "share {}: no such folder",
+                    dir.display()
+                )));
             }
         }
         if self.argv.iter().any(|arg| arg.contains('\0')) {

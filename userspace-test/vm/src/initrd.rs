@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::argv::quote;
 use crate::config::{Card, Config};
@@ -25,25 +26,49 @@ const PROGRAMS: [&str; 1] = ["sgring-play"];
 /// at 8 kHz.
 const SETTLE: &str = "0.3";
 
-pub(crate) fn write(path: &Path, layout: &Layout, release: &str, config: &Config, end: &str) -> Result<(), Error> {
+pub(crate) fn write(
+    path: &Path,
+    layout: &Layout,
+    release: &str,
+    config: &Config,
+    end: &str,
+) -> Result<(), Error> {
     let fail = |what: &Path, e: io::Error| Error::setup(format!("{}: {e}", what.display()));
     let mut out = File::create(path).map_err(|e| fail(path, e))?;
     for archive in [layout.base(), layout.modules(release)] {
-        let mut input = File::open(&archive)
-            .map_err(|e| Error::setup(format!("{}: {e}: the guest image is not set up", archive.display())))?;
+        let mut input = File::open(&archive).map_err(|e| {
+            Error::setup(format!(
+                "{}: {e}: the guest image is not set up",
+                archive.display()
+            ))
+        })?;
         let copied = io::copy(&mut input, &mut out).map_err(|e| fail(&archive, e))?;
         let missing = usize::try_from((512 - copied % 512) % 512).unwrap_or(0);
-        out.write_all(&[0; 512][..missing]).map_err(|e| fail(path, e))?;
+        out.write_all(&[0; 512][..missing])
+            .map_err(|e| fail(path, e))?;
     }
-    let out = payload(Writer::new(io::BufWriter::new(out)), layout, release, config)?;
+    let out = payload(
+        &path.with_extension("program"),
+        Writer::new(io::BufWriter::new(out)),
+        layout,
+        release,
+        config,
+    )?;
     let out = job(Writer::new(out), config, end)?;
     out.into_inner().map_err(|e| fail(path, e.into_error()))?;
     Ok(())
 }
 
-fn payload<W: Write>(mut cpio: Writer<W>, layout: &Layout, release: &str, config: &Config) -> Result<W, Error> {
+fn payload<W: Write>(
+    scratch: &Path,
+    mut cpio: Writer<W>,
+    layout: &Layout,
+    release: &str,
+    config: &Config,
+) -> Result<W, Error> {
     let broken = |e: io::Error| Error::setup(format!("initrd: {e}"));
-    cpio.char_device("dev/console", 0o600, 5, 1).map_err(broken)?;
+    cpio.char_device("dev/console", 0o600, 5, 1)
+        .map_err(broken)?;
     cpio.file("init", 0o755, INIT.as_bytes()).map_err(broken)?;
     let driver = layout.driver(release);
     match std::fs::read(&driver) {
@@ -58,23 +83,44 @@ fn payload<W: Write>(mut cpio: Writer<W>, layout: &Layout, release: &str, config
                 .map_err(broken)?;
         }
         Err(e) if config.card == Card::Sgring && config.load_driver => {
-            return Err(Error::setup(format!("{}: {e}: the driver is not built", driver.display())));
+            return Err(Error::setup(format!(
+                "{}: {e}: the driver is not built",
+                driver.display()
+            )));
         }
         Err(_) => {}
     }
     for name in PROGRAMS {
-        if let Ok(program) = std::fs::read(layout.programs().join(name)) {
-            cpio.file(&format!("usr/bin/{name}"), 0o755, &program).map_err(broken)?;
+        if let Some(program) = program(&layout.programs().join(name), scratch) {
+            cpio.file(&format!("usr/bin/{name}"), 0o755, &program)
+                .map_err(broken)?;
         }
     }
     cpio.finish().map_err(broken)
 }
 
+/// A program without its debugging information, which stays on the host; with
+/// it, where there is no strip.
+fn program(path: &Path, scratch: &Path) -> Option<Vec<u8>> {
+    let stripped = Command::new("strip")
+        .arg("-o")
+        .arg(scratch)
+        .arg(path)
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let program = std::fs::read(if stripped { scratch } else { path }).ok();
+    let _ = std::fs::remove_file(scratch);
+    program
+}
+
 fn job<W: Write>(mut cpio: Writer<W>, config: &Config, end: &str) -> Result<W, Error> {
     use std::os::unix::fs::PermissionsExt;
     let broken = |e: io::Error| Error::setup(format!("initrd: {e}"));
-    cpio.file("job/conf", 0o644, conf(config, end).as_bytes()).map_err(broken)?;
-    cpio.file("job/run", 0o755, run_script(&config.argv).as_bytes()).map_err(broken)?;
+    cpio.file("job/conf", 0o644, conf(config, end).as_bytes())
+        .map_err(broken)?;
+    cpio.file("job/run", 0o755, run_script(&config.argv).as_bytes())
+        .map_err(broken)?;
     for (host, guest) in &config.files {
         let fail = |e: io::Error| Error::setup(format!("{}: {e}", host.display()));
         let meta = host.metadata().map_err(fail)?;
@@ -82,9 +128,13 @@ fn job<W: Write>(mut cpio: Writer<W>, config: &Config, end: &str) -> Result<W, E
             cpio.tree(guest, host).map_err(fail)?;
         } else if meta.is_file() {
             let data = std::fs::read(host).map_err(fail)?;
-            cpio.file(guest, meta.permissions().mode(), &data).map_err(fail)?;
+            cpio.file(guest, meta.permissions().mode(), &data)
+                .map_err(fail)?;
         } else {
-            return Err(Error::setup(format!("{}: neither file nor folder", host.display())));
+            return Err(Error::setup(format!(
+                "{}: neither file nor folder",
+                host.display()
+            )));
         }
     }
     cpio.finish().map_err(broken)
@@ -95,7 +145,11 @@ fn conf(config: &Config, end: &str) -> String {
     if config.share.is_some() {
         modules.extend(["9pnet_virtio", "9p"]);
     }
-    let driver = if config.load_driver { config.card.driver() } else { None };
+    let driver = if config.load_driver {
+        config.card.driver()
+    } else {
+        None
+    };
     let mut text = String::new();
     let mut set = |name: &str, value: &str| {
         text.push_str(&format!("{name}={}\n", quote(value)));
@@ -107,9 +161,19 @@ fn conf(config: &Config, end: &str) -> String {
     set("DRIVER", driver.unwrap_or(""));
     set("MODPARAMS", &config.modparams.join(" "));
     set("SHARE", if config.share.is_some() { "share" } else { "" });
-    set("WORKDIR", if config.share.is_some() { "/share" } else { "/root" });
+    set(
+        "WORKDIR",
+        if config.share.is_some() {
+            "/share"
+        } else {
+            "/root"
+        },
+    );
     if config.tty {
-        set("TTY", &std::env::var("TERM").unwrap_or_else(|_| "vt100".into()));
+        set(
+            "TTY",
+            &std::env::var("TERM").unwrap_or_else(|_| "vt100".into()),
+        );
         set("TTY_SIZE", &crate::tty::size());
     }
     text
@@ -135,7 +199,10 @@ mod tests {
     fn words_stay_words() {
         let argv = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
         assert_eq!(run_script(&argv(&["echo a; exit 3"])), "echo a; exit 3\n");
-        assert_eq!(run_script(&argv(&["echo", "a b", "$x"])), "exec echo 'a b' '$x'\n");
+        assert_eq!(
+            run_script(&argv(&["echo", "a b", "$x"])),
+            "exec echo 'a b' '$x'\n"
+        );
         assert_eq!(run_script(&[]), "exec bash -l\n");
     }
 }

@@ -87,7 +87,10 @@ impl Layout {
         if let Ok(release) = std::env::var("SGRING_KERNEL") {
             return Ok(release);
         }
-        if let Some(release) = std::env::var("SGRING_KERNEL").ok().filter(|r| !r.is_empty()) {
+        if let Some(release) = std::env::var("SGRING_KERNEL")
+            .ok()
+            .filter(|r| !r.is_empty())
+        {
             return Ok(release);
         }
         let path = self.build.join("kernel/current/release");
@@ -105,7 +108,10 @@ impl Layout {
     /// The driver made for one kernel.
     #[must_use]
     pub fn driver(&self, release: &str) -> PathBuf {
-        self.build.join("driver").join(release).join("snd-sgring.ko")
+        self.build
+            .join("driver")
+            .join(release)
+            .join("snd-sgring.ko")
     }
 
     /// QEMU with the card.

@@ -104,9 +104,15 @@ fn copy(sink: Sink) -> (Sender<Vec<u8>>, JoinHandle<()>) {
     let thread = thread::spawn(move || {
         let Some(writer) = sink.0 else { return };
         for bytes in receiver {
-            let Ok(mut writer) = writer.lock() else { return };
+            let Ok(mut writer) = writer.lock() else {
+                return;
+            };
             // A reader that went away does not end the run.
-            if writer.write_all(&bytes).and_then(|()| writer.flush()).is_err() {
+            if writer
+                .write_all(&bytes)
+                .and_then(|()| writer.flush())
+                .is_err()
+            {
                 return;
             }
         }

@@ -24,13 +24,19 @@ impl Qmp {
     ///
     /// # Errors
     /// When the other end is gone, silent for `wait`, or speaks another language.
-    pub fn connect(stream: UnixStream, wait: Duration, gone: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub fn connect(
+        stream: UnixStream,
+        wait: Duration,
+        gone: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let reader = BufReader::new(stream.try_clone()?);
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in reader.lines() {
                 let Ok(line) = line else { break };
-                let Ok(value) = serde_json::from_str(&line) else { break };
+                let Ok(value) = serde_json::from_str(&line) else {
+                    break;
+                };
                 if sender.send(value).is_err() {
                     break;
                 }
@@ -68,7 +74,10 @@ impl Qmp {
             } else if value.get("id") == Some(&json!(id)) {
                 return match value.get("error") {
                     None => Ok(value["return"].clone()),
-                    Some(error) => Err(io::Error::other(format!("QMP {command}: {}", error["desc"]))),
+                    Some(error) => Err(io::Error::other(format!(
+                        "QMP {command}: {}",
+                        error["desc"]
+                    ))),
                 };
             }
         }
@@ -130,7 +139,10 @@ mod tests {
             "{\"error\":{\"desc\":\"no such device\"},\"id\":3}\n"
         ));
         let mut qmp = Qmp::connect(stream, WAIT, || {}).unwrap();
-        assert_eq!(qmp.execute("query-status", json!({})).unwrap()["running"], true);
+        assert_eq!(
+            qmp.execute("query-status", json!({})).unwrap()["running"],
+            true
+        );
         let refused = qmp.execute("device_del", json!({})).unwrap_err();
         assert!(refused.to_string().contains("no such device"));
         assert_eq!(qmp.event("RESUME", WAIT).unwrap()["event"], "RESUME");

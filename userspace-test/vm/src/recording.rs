@@ -60,25 +60,45 @@ impl Recording {
         let [rate, channels, bits] = ["-r", "-c", "-b"].map(|what| soxi(path, what));
         let (rate, channels, bits) = (rate?, channels?, bits?);
         if bits != 16 {
-            return Err(format!("{}: {bits} bits a sample; only 16 can be judged so far", path.display()));
+            return Err(format!(
+                "{}: {bits} bits a sample; only 16 can be judged so far",
+                path.display()
+            ));
         }
         if !(1..=2).contains(&channels) {
-            return Err(format!("{}: {channels} channels; the card has 1 or 2 so far", path.display()));
+            return Err(format!(
+                "{}: {channels} channels; the card has 1 or 2 so far",
+                path.display()
+            ));
         }
         let mut command = match container {
             Container::Flac => {
                 let mut flac = Command::new("flac");
-                flac.args(["-d", "-s", "-c", "--force-raw-format", "--endian=little", "--sign=signed"])
-                    .arg("--")
-                    .arg(path);
+                flac.args([
+                    "-d",
+                    "-s",
+                    "-c",
+                    "--force-raw-format",
+                    "--endian=little",
+                    "--sign=signed",
+                ])
+                .arg("--")
+                .arg(path);
                 flac
             }
             Container::Wav => {
                 let mut sox = Command::new("sox");
                 // -D: no dither, although 16 bits to 16 bits would need none.
-                sox.args(["-V1", "-D"])
-                    .arg(path)
-                    .args(["-t", "raw", "-e", "signed-integer", "-b", "16", "-L", "-"]);
+                sox.args(["-V1", "-D"]).arg(path).args([
+                    "-t",
+                    "raw",
+                    "-e",
+                    "signed-integer",
+                    "-b",
+                    "16",
+                    "-L",
+                    "-",
+                ]);
                 sox
             }
         };
@@ -172,7 +192,10 @@ impl Recording {
     /// A line that says why they cannot be compared.
     pub fn judge(&self, capture: &Self) -> Result<Verdict, String> {
         if self.rate != capture.rate {
-            return Err(format!("played at {} Hz, captured at {} Hz", self.rate, capture.rate));
+            return Err(format!(
+                "played at {} Hz, captured at {} Hz",
+                self.rate, capture.rate
+            ));
         }
         judge(self.audio(), capture.audio()).map_err(|e| e.to_string())
     }
@@ -201,7 +224,12 @@ impl Recording {
         }
         let piece = |at: usize| {
             let start = starts[at]?;
-            let end = starts[at + 1..].iter().flatten().next().copied().unwrap_or(self.frames());
+            let end = starts[at + 1..]
+                .iter()
+                .flatten()
+                .next()
+                .copied()
+                .unwrap_or(self.frames());
             Some(Self {
                 samples: self.samples[start * width..end * width].to_vec(),
                 ..*self
@@ -302,7 +330,10 @@ mod tests {
     #[test]
     fn rates_must_agree() {
         let a = Recording::from_raw(&[1, 0, 2, 0], 8000, 2);
-        let b = Recording { rate: 16000, ..a.clone() };
+        let b = Recording {
+            rate: 16000,
+            ..a.clone()
+        };
         assert!(a.judge(&b).is_err());
         assert!(a.judge(&a).unwrap().is_bit_exact());
     }

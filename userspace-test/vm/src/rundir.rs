@@ -37,7 +37,9 @@ impl RunDir {
         let fail = |what: &Path, e: io::Error| Error::setup(format!("{}: {e}", what.display()));
         std::fs::create_dir_all(runs).map_err(|e| fail(runs, e))?;
         prune(runs);
-        let mut now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let (id, path) = loop {
             let mut id = format!("{}-{:06}", stamp(now.as_secs()), now.subsec_micros());
             if let Some(name) = name {

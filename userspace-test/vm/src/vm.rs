@@ -130,7 +130,8 @@ impl Outcome {
     }
 
     fn text(&self, name: &str) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.dir.join(name)).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&std::fs::read(self.dir.join(name)).unwrap_or_default())
+            .into_owned()
     }
 }
 
@@ -175,7 +176,11 @@ impl Vm {
             None => Accel::detect(),
         };
         match Self::boot(layout, config, stopper, accel) {
-            Err(e) if accel == Accel::Kvm && config.accel.is_none() && matches!(e.kind, Kind::Boot | Kind::Died) => {
+            Err(e)
+                if accel == Accel::Kvm
+                    && config.accel.is_none()
+                    && matches!(e.kind, Kind::Boot | Kind::Died) =>
+            {
                 (config.notice)("KVM is there but did not boot the guest: once more with TCG");
                 Self::boot(layout, config, stopper, Accel::Tcg)
             }
@@ -196,7 +201,9 @@ impl Vm {
     /// # Errors
     /// When QEMU is gone.
     pub fn qmp(&mut self) -> Result<&mut Qmp, Error> {
-        self.qmp.as_mut().ok_or_else(|| Error::new(Kind::Died, "QEMU is gone"))
+        self.qmp
+            .as_mut()
+            .ok_or_else(|| Error::new(Kind::Died, "QEMU is gone"))
     }
 
     /// The run's folder.
@@ -234,7 +241,12 @@ impl Vm {
         }
     }
 
-    fn boot(layout: &Layout, config: &Config, stopper: &Stopper, accel: Accel) -> Result<Self, Error> {
+    fn boot(
+        layout: &Layout,
+        config: &Config,
+        stopper: &Stopper,
+        accel: Accel,
+    ) -> Result<Self, Error> {
         let release = match &config.release {
             Some(release) => release.clone(),
             None => layout.release()?,
@@ -243,11 +255,16 @@ impl Vm {
         let qemu = layout.qemu();
         for (path, what) in [(&kernel, "kernel"), (&qemu, "QEMU")] {
             if !path.exists() {
-                return Err(Error::setup(format!("{}: the {what} is not set up", path.display())));
+                return Err(Error::setup(format!(
+                    "{}: the {what} is not set up",
+                    path.display()
+                )));
             }
         }
         let dir = RunDir::create(&layout.runs(), config.name.as_deref())?;
-        let mut vm = Self::spawn(layout, config, stopper, accel, &release, &kernel, &qemu, dir)?;
+        let mut vm = Self::spawn(
+            layout, config, stopper, accel, &release, &kernel, &qemu, dir,
+        )?;
         match vm.until_ready() {
             Ok(()) => {
                 if let Some(keys) = vm.keys.take() {
@@ -260,7 +277,10 @@ impl Vm {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, each a thing of its own")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, each a thing of its own"
+    )]
     fn spawn(
         layout: &Layout,
         config: &Config,
@@ -311,9 +331,11 @@ impl Vm {
             dir: dir.path(),
         };
         let args = argv::build(config, accel, files, fds)?;
-        std::fs::write(dir.join("qemu.cmd"), argv::shell_line(qemu, &args)).map_err(|e| broken("qemu.cmd", e))?;
+        std::fs::write(dir.join("qemu.cmd"), argv::shell_line(qemu, &args))
+            .map_err(|e| broken("qemu.cmd", e))?;
 
-        let child = launch(qemu, &args, &dir, theirs).map_err(|e| broken(&qemu.display().to_string(), e))?;
+        let child = launch(qemu, &args, &dir, theirs)
+            .map_err(|e| broken(&qemu.display().to_string(), e))?;
         let started = Instant::now();
 
         let (sender, events) = channel();
@@ -347,7 +369,10 @@ impl Vm {
             Err(e) => {
                 vm.reap(Duration::from_secs(1));
                 let log = vm.tail("qemu.log");
-                return Err(vm.fail(Error::new(Kind::Died, format!("QEMU did not start: {e}:\n{log}"))));
+                return Err(vm.fail(Error::new(
+                    Kind::Died,
+                    format!("QEMU did not start: {e}:\n{log}"),
+                )));
             }
         }
         Ok(vm)
@@ -365,7 +390,8 @@ impl Vm {
             let sink = Sink::to(std::io::stdout());
             let file = self.dir.join("stdout");
             // A terminal has no mark; it ends when QEMU does.
-            self.streams.push(port::collect(console, &file, b"\0", sink, |_| {})?);
+            self.streams
+                .push(port::collect(console, &file, b"\0", sink, |_| {})?);
             return Ok(());
         }
         feed(stdin, &self.config.stdin);
@@ -378,7 +404,8 @@ impl Vm {
                 let _ = sender.send(Event::StreamEnded { complete });
             };
             let file = self.dir.join(name);
-            self.streams.push(port::collect(stream, &file, mark.as_bytes(), sink, ended)?);
+            self.streams
+                .push(port::collect(stream, &file, mark.as_bytes(), sink, ended)?);
         }
         Ok(())
     }
@@ -462,7 +489,10 @@ impl Vm {
         if !self.reap(PARTING) {
             return Err(Error::new(
                 Kind::Died,
-                format!("the guest did not power off; its last words:\n{}", self.tail("serial.log")),
+                format!(
+                    "the guest did not power off; its last words:\n{}",
+                    self.tail("serial.log")
+                ),
             ));
         }
         for stream in self.streams.drain(..) {
@@ -509,7 +539,8 @@ impl Vm {
         if self.first_audio.is_some() || self.config.card == Card::None {
             return;
         }
-        let longer = |name: &str, than: u64| self.dir.join(name).metadata().is_ok_and(|m| m.len() > than);
+        let longer =
+            |name: &str, than: u64| self.dir.join(name).metadata().is_ok_and(|m| m.len() > than);
         if longer("tap.raw", 0) || longer("capture.wav", 44) {
             self.first_audio = Some(self.started.elapsed());
         }
@@ -564,7 +595,10 @@ impl Vm {
             return format!("  ({name} is empty)");
         }
         let from = lines.len().saturating_sub(LINES);
-        let indented: Vec<_> = lines[from..].iter().map(|l| format!("  {}", l.trim_end())).collect();
+        let indented: Vec<_> = lines[from..]
+            .iter()
+            .map(|l| format!("  {}", l.trim_end()))
+            .collect();
         indented.join("\n")
     }
 
@@ -626,12 +660,21 @@ fn end_mark() -> String {
     let mut random = [0; 8];
     let read = File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut random));
     if read.is_err() {
-        random = std::process::id().to_le_bytes().repeat(2).try_into().unwrap_or(random);
+        random = std::process::id()
+            .to_le_bytes()
+            .repeat(2)
+            .try_into()
+            .unwrap_or(random);
     }
     format!("\u{5}END-{:016x}", u64::from_le_bytes(random))
 }
 
-fn launch(qemu: &Path, args: &[OsString], dir: &RunDir, theirs: Vec<UnixStream>) -> std::io::Result<Child> {
+fn launch(
+    qemu: &Path,
+    args: &[OsString],
+    dir: &RunDir,
+    theirs: Vec<UnixStream>,
+) -> std::io::Result<Child> {
     let log: PathBuf = dir.join("qemu.log");
     let log = File::create(log)?;
     let parent = getpid();

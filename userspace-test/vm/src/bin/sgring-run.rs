@@ -60,7 +60,9 @@ impl Step {
 }
 
 fn guest_path(file: &Path) -> String {
-    let flac = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("flac"));
+    let flac = file
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("flac"));
     format!("/job/recording.{}", if flac { "flac" } else { "wav" })
 }
 
@@ -74,7 +76,11 @@ fn play(layout: &Layout, file: &Path, reference: &Recording) -> Result<Outcome, 
     let size = file.metadata().map_or(0, |m| m.len() >> 20);
     // The file is in the guest's memory twice while it is unpacked.
     let mem = 768 + 2 * u32::try_from(size).unwrap_or(u32::MAX / 4);
-    let progress = if std::io::stderr().is_terminal() { "bar" } else { "plain" };
+    let progress = if std::io::stderr().is_terminal() {
+        "bar"
+    } else {
+        "plain"
+    };
     let config = Config::new(["sgring-play", "--progress", progress, inside.as_str()])
         .name("run")
         .icount(true)
@@ -92,9 +98,12 @@ fn play(layout: &Layout, file: &Path, reference: &Recording) -> Result<Outcome, 
     step.end("");
     let since = Instant::now();
     let outcome = vm.wait().map_err(error)?;
-    println!("playing: {:.1} s", since.elapsed().as_secs_f64());
+    println!("played in {:.1} s", since.elapsed().as_secs_f64());
     if let Some(first) = outcome.first_audio {
-        println!("first audio frame {:.1} s after power on", first.as_secs_f64());
+        println!(
+            "first audio frame {:.1} s after power on",
+            first.as_secs_f64()
+        );
     }
     if outcome.status != 0 {
         return Err(Trouble::Wrong(format!(
@@ -111,7 +120,10 @@ fn verdict(reference: &Recording, outcome: &Outcome) -> Result<(), String> {
     let tap_path = outcome.dir.join("tap.raw");
     let tap = std::fs::read(&tap_path).map_err(|e| format!("{}: {e}", tap_path.display()))?;
     let captures = [
-        ("capture.wav", Recording::from_capture(&outcome.dir.join("capture.wav"))?),
+        (
+            "capture.wav",
+            Recording::from_capture(&outcome.dir.join("capture.wav"))?,
+        ),
         ("tap.raw", Recording::from_raw(&tap, rate, channels)),
     ];
     let mut wrong = Vec::new();
@@ -127,7 +139,10 @@ fn verdict(reference: &Recording, outcome: &Outcome) -> Result<(), String> {
         }
     }
     if let Err(lines) = dmesg::check(outcome, true) {
-        println!("  kernel log   {}", lines.replace('\n', "\n               "));
+        println!(
+            "  kernel log   {}",
+            lines.replace('\n', "\n               ")
+        );
         wrong.push("the kernel's log");
     }
     if wrong.is_empty() {
@@ -147,7 +162,11 @@ fn run(args: &Args) -> Result<(), Trouble> {
                 args.audio
             )));
         }
-        other => return Err(setup(format!("AUDIO={other}: no such backend; wav is there"))),
+        other => {
+            return Err(setup(format!(
+                "AUDIO={other}: no such backend; wav is there"
+            )));
+        }
     }
     let layout = Layout::find().map_err(|e| setup(e.to_string()))?;
     let step = Step::begin("decoding the reference");
@@ -167,14 +186,17 @@ fn run(args: &Args) -> Result<(), Trouble> {
     println!("  {}", args.file.display());
     println!("  {about}");
     let outcome = play(&layout, &args.file, &reference)?;
-    let step = Step::begin("judging");
-    println!();
+    println!("judging:");
     let judged = verdict(&reference, &outcome);
-    drop(step);
     let capture = outcome.dir.join("capture.wav");
     match judged {
         Ok(()) => {
-            println!("bit-exact: {}: all {} frames, {} Hz", args.file.display(), reference.frames(), reference.rate);
+            println!(
+                "bit-exact: {}: all {} frames, {} Hz",
+                args.file.display(),
+                reference.frames(),
+                reference.rate
+            );
             println!("capture: {}", capture.display());
             Ok(())
         }

@@ -166,7 +166,11 @@ fn config(args: &Args) -> Result<Config, Error> {
         let (host, guest) = pair
             .rsplit_once(':')
             .filter(|(host, guest)| !host.is_empty() && guest.starts_with('/'))
-            .ok_or_else(|| Error::setup(format!("--file {pair}: not HOST:GUEST with an absolute GUEST")))?;
+            .ok_or_else(|| {
+                Error::setup(format!(
+                    "--file {pair}: not HOST:GUEST with an absolute GUEST"
+                ))
+            })?;
         config = config.file(host, guest);
     }
     Ok(config)
@@ -182,7 +186,10 @@ fn run(args: &Args) -> Result<u8, Error> {
     }
     let outcome = Vm::run(&layout, &config, &stopper)?;
     if interactive {
-        eprintln!("\r\nscripts/vm: logs and capture are in {}", outcome.dir.path().display());
+        eprintln!(
+            "\r\nscripts/vm: logs and capture are in {}",
+            outcome.dir.path().display()
+        );
     }
     Ok(outcome.status)
 }

@@ -75,7 +75,10 @@ pub fn pack(layout: &Layout, dir: &Path, programs: &[Program<'_>]) -> Result<(),
         list.push_str(&format!("sgring:{name}\n"));
     }
     write(&dir.join("kselftest-list.txt"), &list)?;
-    write(&dir.join("sgring/settings"), &format!("timeout={TIMEOUT}\n"))
+    write(
+        &dir.join("sgring/settings"),
+        &format!("timeout={TIMEOUT}\n"),
+    )
 }
 
 /// Where the collection of the whole suite is left.

@@ -102,15 +102,26 @@ impl Unit {
     fn may_have(&self, report: &Report) -> bool {
         if self.planned.is_empty() {
             return report.wants(&self.label)
-                || matches!(self.shard, Shard::Unit | Shard::Device | Shard::Scripts | Shard::Guest);
+                || matches!(
+                    self.shard,
+                    Shard::Unit | Shard::Device | Shard::Scripts | Shard::Guest
+                );
         }
         report.wants(&self.label) || self.planned.iter().any(|p| report.wants(&p.name))
     }
 }
 
-fn work(queue: &Mutex<VecDeque<Unit>>, running: &Mutex<Vec<String>>, report: &Report, context: &Context) {
+fn work(
+    queue: &Mutex<VecDeque<Unit>>,
+    running: &Mutex<Vec<String>>,
+    report: &Report,
+    context: &Context,
+) {
     loop {
-        let unit = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let unit = queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front();
         let Some(unit) = unit else { return };
         if context.stopper.stopped() {
             return;
@@ -130,7 +141,10 @@ fn work(queue: &Mutex<VecDeque<Unit>>, running: &Mutex<Vec<String>>, report: &Re
 
 fn junit(context: &Context, tap: &std::path::Path) -> Result<(), String> {
     let release = context.layout.release().map_err(|e| e.to_string())?;
-    let tool = context.layout.kernel(&release).join("tree/tools/testing/kunit/kunit.py");
+    let tool = context
+        .layout
+        .kernel(&release)
+        .join("tree/tools/testing/kunit/kunit.py");
     let out = context.layout.results().join("junit.xml");
     let output = Command::new("python3")
         .arg(tool)
@@ -157,7 +171,9 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     let report = Report::new(args.only.clone());
     let mut units = shards::units(&context.layout);
     units.extend(journeys::units());
-    units.retain(|u| (args.shard.is_empty() || args.shard.contains(&u.shard)) && u.may_have(&report));
+    units.retain(|u| {
+        (args.shard.is_empty() || args.shard.contains(&u.shard)) && u.may_have(&report)
+    });
     if args.list {
         for unit in &units {
             println!("{}", unit.label);
@@ -184,7 +200,10 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         while workers.iter().any(|w| !w.is_finished()) {
             thread::sleep(Duration::from_millis(100));
             if report.silent_for() >= 30 {
-                let names = running.lock().unwrap_or_else(PoisonError::into_inner).join(", ");
+                let names = running
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .join(", ");
                 report.say(&format!("...   at {names}"));
             }
         }

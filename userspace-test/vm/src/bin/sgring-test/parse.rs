@@ -17,7 +17,9 @@ pub fn libtest(output: &str, rec: &mut Recorder<'_>) {
                 rec.verdict(
                     &format!("unit-{program}-complete"),
                     "",
-                    Verdict::Error(format!("{seen} results of {announced} tests: the program died")),
+                    Verdict::Error(format!(
+                        "{seen} results of {announced} tests: the program died"
+                    )),
                 );
             }
         }
@@ -34,13 +36,19 @@ pub fn libtest(output: &str, rec: &mut Recorder<'_>) {
             close(rec, &program, &mut expected);
             let n = rest.split(' ').next().and_then(|n| n.parse().ok());
             expected = n.map(|n| (n, 0));
-        } else if let Some((name, result)) = text.strip_prefix("test ").and_then(|t| t.rsplit_once(" ... ")) {
+        } else if let Some((name, result)) = text
+            .strip_prefix("test ")
+            .and_then(|t| t.rsplit_once(" ... "))
+        {
             let full = format!("unit-{program}-{name}");
             let verdict = match result {
                 "ok" => Verdict::Pass,
                 _ if result.starts_with("ignored") => Verdict::Skip(result.to_owned()),
                 _ => Verdict::Fail(
-                    reasons.iter().find(|(n, _)| n == name).map_or_else(|| result.to_owned(), |(_, why)| why.clone()),
+                    reasons
+                        .iter()
+                        .find(|(n, _)| n == name)
+                        .map_or_else(|| result.to_owned(), |(_, why)| why.clone()),
                 ),
             };
             rec.verdict(&full, "", verdict);
@@ -54,9 +62,13 @@ pub fn libtest(output: &str, rec: &mut Recorder<'_>) {
 
 /// The crate and target of `unittests src/lib.rs (build/.../deps/name-hash)`.
 fn program_name(running: &str) -> String {
-    let path = running.rsplit_once('(').map_or(running, |(_, p)| p.trim_end_matches(')'));
+    let path = running
+        .rsplit_once('(')
+        .map_or(running, |(_, p)| p.trim_end_matches(')'));
     let file = path.rsplit('/').next().unwrap_or(path);
-    file.rsplit_once('-').map_or(file, |(name, _)| name).to_owned()
+    file.rsplit_once('-')
+        .map_or(file, |(name, _)| name)
+        .to_owned()
 }
 
 /// What libtest printed of each failed test: `---- name stdout ----` sections.
@@ -64,7 +76,10 @@ fn failures(output: &str) -> Vec<(String, String)> {
     let mut list: Vec<(String, String)> = Vec::new();
     let mut open = false;
     for line in output.lines() {
-        if let Some(name) = line.strip_prefix("---- ").and_then(|l| l.strip_suffix(" stdout ----")) {
+        if let Some(name) = line
+            .strip_prefix("---- ")
+            .and_then(|l| l.strip_suffix(" stdout ----"))
+        {
             list.push((name.to_owned(), String::new()));
             open = true;
         } else if line == "failures:" || line.starts_with("test result:") {
@@ -85,7 +100,9 @@ fn result(line: &str) -> Option<(&str, bool, bool)> {
         Some(rest) => (false, rest),
         None => (true, line.strip_prefix("ok ")?),
     };
-    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+    let rest = rest
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .trim_start();
     let rest = rest.strip_prefix("- ").unwrap_or(rest);
     let (name, mark) = rest.split_once('#').unwrap_or((rest, ""));
     let skip = mark.trim_start().to_ascii_uppercase().starts_with("SKIP");
@@ -93,7 +110,11 @@ fn result(line: &str) -> Option<(&str, bool, bool)> {
 }
 
 fn plan(line: &str) -> Option<usize> {
-    line.strip_prefix("1..")?.split_whitespace().next()?.parse().ok()
+    line.strip_prefix("1..")?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// One program's TAP. Diagnostics before a result are its reason, and their
@@ -158,14 +179,21 @@ impl Tap {
         if let Some(why) = why {
             let notes = self.notes.join("\n");
             let text = format!("{why}; the program ended {how}\n{notes}");
-            rec.verdict(&format!("{prefix}-complete"), "", Verdict::Error(text.trim_end().to_owned()));
+            rec.verdict(
+                &format!("{prefix}-complete"),
+                "",
+                Verdict::Error(text.trim_end().to_owned()),
+            );
         }
     }
 }
 
 /// Whether a diagnostic begins with `M7` or `[D-7]`, the rule of a test.
 fn names_rule(note: &str) -> bool {
-    let rest = note.strip_prefix('M').or_else(|| note.strip_prefix("[D-")).or_else(|| note.strip_prefix("D-"));
+    let rest = note
+        .strip_prefix('M')
+        .or_else(|| note.strip_prefix("[D-"))
+        .or_else(|| note.strip_prefix("D-"));
     rest.is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()))
 }
 
@@ -177,13 +205,24 @@ pub fn kselftest(output: &str, programs: &[String], rec: &mut Recorder<'_>) {
     for line in output.lines() {
         if let Some(name) = line.strip_prefix("# selftests: sgring: ") {
             current = Some((name.trim().to_owned(), Tap::with_rules()));
-        } else if let Some((name, ok, skip)) = result(line).filter(|(n, ..)| n.starts_with("selftests: sgring: ")) {
+        } else if let Some((name, ok, skip)) =
+            result(line).filter(|(n, ..)| n.starts_with("selftests: sgring: "))
+        {
             let name = name.trim_start_matches("selftests: sgring: ");
             let how = line.rsplit_once(" # ").map_or("", |(_, how)| how);
             if let Some((_, tap)) = current.take_if(|(n, _)| n == name) {
-                tap.end(name, ok || skip, if how.is_empty() { "badly" } else { how }, rec);
+                tap.end(
+                    name,
+                    ok || skip,
+                    if how.is_empty() { "badly" } else { how },
+                    rec,
+                );
             } else {
-                rec.verdict(&format!("{name}-complete"), "", Verdict::Error("a result of no program".into()));
+                rec.verdict(
+                    &format!("{name}-complete"),
+                    "",
+                    Verdict::Error("a result of no program".into()),
+                );
             }
             ended.push(name.to_owned());
         } else if let (Some((name, tap)), Some(inner)) = (&mut current, line.strip_prefix("# ")) {
@@ -200,7 +239,11 @@ pub fn kselftest(output: &str, programs: &[String], rec: &mut Recorder<'_>) {
     }
     for program in programs.iter().filter(|p| !ended.contains(p)) {
         let text = "the program was not run".to_owned();
-        rec.verdict(&format!("{}-complete", clean(program)), "", Verdict::Error(text));
+        rec.verdict(
+            &format!("{}-complete", clean(program)),
+            "",
+            Verdict::Error(text),
+        );
     }
 }
 
@@ -226,7 +269,10 @@ mod tests {
     fn cargo_tests_are_read() {
         let (tap, counts) = with(|rec| libtest(CARGO, rec));
         assert_eq!(counts, (1, 1, 1), "{tap}");
-        assert!(tap.contains("# boom\nnot ok 2 unit-sgring_vm-a-c\n"), "{tap}");
+        assert!(
+            tap.contains("# boom\nnot ok 2 unit-sgring_vm-a-c\n"),
+            "{tap}"
+        );
     }
 
     #[test]
@@ -248,7 +294,10 @@ mod tests {
         let programs = ["ring_a".to_owned(), "ring_b".to_owned()];
         let (tap, counts) = with(|rec| kselftest(RUN, &programs, rec));
         assert_eq!(counts, (1, 1, 1), "{tap}");
-        assert!(tap.contains("# ring_a-two: M2: that\n# saw 3\nnot ok 2 ring_a-two\n"), "{tap}");
+        assert!(
+            tap.contains("# ring_a-two: M2: that\n# saw 3\nnot ok 2 ring_a-two\n"),
+            "{tap}"
+        );
     }
 
     #[test]
@@ -268,7 +317,10 @@ mod tests {
         let programs = ["absent", "silent", "cut"].map(str::to_owned);
         let (tap, counts) = with(|rec| kselftest(run, &programs, rec));
         assert_eq!(counts, (1, 3, 0), "{tap}");
-        assert!(tap.contains("1 results of 2 planned; the program ended exit=137"), "{tap}");
+        assert!(
+            tap.contains("1 results of 2 planned; the program ended exit=137"),
+            "{tap}"
+        );
     }
 
     #[test]

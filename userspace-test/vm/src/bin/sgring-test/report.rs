@@ -118,7 +118,10 @@ impl Report {
         if cases.iter().any(|c| c.name == case.name) {
             let double = format!("{}: two tests of this name", case.name);
             case.verdict = Verdict::Error(double);
-            let n = cases.iter().filter(|c| c.name.starts_with(&case.name)).count();
+            let n = cases
+                .iter()
+                .filter(|c| c.name.starts_with(&case.name))
+                .count();
             write!(case.name, "-double{n}").ok();
         }
         let (word, why) = match &case.verdict {
@@ -128,15 +131,23 @@ impl Report {
             Verdict::Skip(why) => ("skip ", why.as_str()),
         };
         if !self.quiet {
-            let lines: String = why.lines().map(|l| format!("\n         {l}")).collect();
-            self.say(&format!("{word} {}{lines}", case.name));
+            let mut text = format!("{word} {}", case.name);
+            for line in why.lines() {
+                text.push_str("\n         ");
+                text.push_str(line);
+            }
+            self.say(&text);
         }
         cases.push(case);
     }
 
     /// All cases, by name, as TAP 13.
     pub fn tap(&self) -> String {
-        let mut cases = self.cases.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut cases = self
+            .cases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         cases.sort_by(|a, b| a.name.cmp(&b.name));
         let mut out = format!("TAP version 13\n1..{}\n", cases.len());
         for (n, case) in (1..).zip(&cases) {
@@ -199,11 +210,19 @@ impl<'a> Recorder<'a> {
     /// Records a case.
     pub fn verdict(&mut self, name: &str, proves: &str, verdict: Verdict) {
         let name = clean(name);
-        let planned = self.open.iter().position(|p| p.name == name).map(|at| self.open.remove(at));
+        let planned = self
+            .open
+            .iter()
+            .position(|p| p.name == name)
+            .map(|at| self.open.remove(at));
         self.done.insert(name.clone());
         if self.report.wants(&name) || self.report.wants(&clean(&self.label)) {
             let proves = planned.map_or_else(|| proves.to_owned(), |p| p.proves);
-            self.report.add(Case { name, proves, verdict });
+            self.report.add(Case {
+                name,
+                proves,
+                verdict,
+            });
         }
     }
 
@@ -224,7 +243,9 @@ impl<'a> Recorder<'a> {
     /// Closes the unit.
     pub fn finish(mut self) {
         let because = self.because.take();
-        let why = because.clone().unwrap_or_else(|| "the test was not run to its end".to_owned());
+        let why = because
+            .clone()
+            .unwrap_or_else(|| "the test was not run to its end".to_owned());
         for planned in std::mem::take(&mut self.open) {
             self.verdict(&planned.name, &planned.proves, Verdict::Error(why.clone()));
         }

@@ -33,24 +33,45 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
         .collect();
     scripts.sort();
     for path in scripts {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let label = format!("scripts-{stem}");
         let prefix = label.clone();
-        units.push(Unit::new(Shard::Scripts, label, Vec::new(), move |context, rec| {
-            let mut command = Command::new(&path);
-            command.current_dir(context.layout.checkout());
-            tap_program(context, command, &prefix, rec);
-        }));
+        units.push(Unit::new(
+            Shard::Scripts,
+            label,
+            Vec::new(),
+            move |context, rec| {
+                let mut command = Command::new(&path);
+                command.current_dir(context.layout.checkout());
+                tap_program(context, command, &prefix, rec);
+            },
+        ));
     }
     units.push(Unit::new(Shard::Guest, "guest", Vec::new(), guest));
     units.push(Unit::new(
         Shard::Guest,
         "guest-runner",
         [
-            ("guest-runner-absent", "a missing guest program counts as failed"),
-            ("guest-runner-killed", "a crashed guest program counts as failed"),
-            ("guest-runner-silent", "a guest program without results counts as failed"),
-            ("guest-runner-healthy", "and a healthy one beside them does not"),
+            (
+                "guest-runner-absent",
+                "a missing guest program counts as failed",
+            ),
+            (
+                "guest-runner-killed",
+                "a crashed guest program counts as failed",
+            ),
+            (
+                "guest-runner-silent",
+                "a guest program without results counts as failed",
+            ),
+            (
+                "guest-runner-healthy",
+                "and a healthy one beside them does not",
+            ),
         ]
         .map(|(name, proves)| Planned::new(name, proves))
         .to_vec(),
@@ -80,7 +101,8 @@ fn logged(
     let mut reader = BufReader::new(File::open(log).map_err(|e| e.to_string())?);
     let mut part = Vec::new();
     let mut lines = |end: bool| {
-        while reader.read_until(b'\n', &mut part).is_ok_and(|n| n > 0) || (end && !part.is_empty()) {
+        while reader.read_until(b'\n', &mut part).is_ok_and(|n| n > 0) || (end && !part.is_empty())
+        {
             if end || part.ends_with(b"\n") {
                 line(String::from_utf8_lossy(&part).trim_end());
                 part.clear();
@@ -112,14 +134,28 @@ fn last_lines(text: &str, n: usize) -> String {
 fn unit(context: &Context, rec: &mut Recorder<'_>) {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["test", "--workspace", "--locked", "--no-fail-fast", "--color=never"])
+        .args([
+            "test",
+            "--workspace",
+            "--locked",
+            "--no-fail-fast",
+            "--color=never",
+        ])
         .current_dir(context.layout.checkout());
-    match logged(context, cargo, &context.layout.results().join("unit.log"), |_| {}) {
+    match logged(
+        context,
+        cargo,
+        &context.layout.results().join("unit.log"),
+        |_| {},
+    ) {
         Ok((status, text)) => {
             parse::libtest(&text, rec);
             let failed_as_expected = text.contains("test result: FAILED");
             if !status.success() && !failed_as_expected {
-                rec.abort(format!("cargo test ended with {status}:\n{}", last_lines(&text, 15)));
+                rec.abort(format!(
+                    "cargo test ended with {status}:\n{}",
+                    last_lines(&text, 15)
+                ));
             }
         }
         Err(e) => rec.abort(e),
@@ -142,7 +178,15 @@ fn tap_program(context: &Context, command: Command, prefix: &str, rec: &mut Reco
     let ended = logged(context, command, &log, |line| {
         // glib's grouping and its paths are no part of a test's name.
         let line = line.trim_start().replace("/x86_64/sgring/", "");
-        if !["# Start of ", "# End of ", "# random seed", "# starting QEMU"].iter().any(|p| line.starts_with(p)) {
+        if ![
+            "# Start of ",
+            "# End of ",
+            "# random seed",
+            "# starting QEMU",
+        ]
+        .iter()
+        .any(|p| line.starts_with(p))
+        {
             tap.line(&line, prefix, rec);
         }
     });
@@ -166,8 +210,14 @@ fn collection(context: &Context, dir: &Path, name: &str) -> (String, Result<(), 
             (log, dmesg::check(&outcome, true))
         }
         Err(e) => {
-            let log = e.dir.as_ref().and_then(|d| std::fs::read(d.join("stdout")).ok());
-            (String::from_utf8_lossy(&log.unwrap_or_default()).into_owned(), Err(e.to_string()))
+            let log = e
+                .dir
+                .as_ref()
+                .and_then(|d| std::fs::read(d.join("stdout")).ok());
+            (
+                String::from_utf8_lossy(&log.unwrap_or_default()).into_owned(),
+                Err(e.to_string()),
+            )
         }
     }
 }
@@ -199,7 +249,10 @@ fn guest(context: &Context, rec: &mut Recorder<'_>) {
 fn runner(context: &Context, rec: &mut Recorder<'_>) {
     let parts = [
         Program::Absent("absent"),
-        Program::Script("killed", "#!/bin/sh\necho 1..2\necho ok 1 one\nkill -9 $$\n"),
+        Program::Script(
+            "killed",
+            "#!/bin/sh\necho 1..2\necho ok 1 one\nkill -9 $$\n",
+        ),
         Program::Script("silent", "#!/bin/sh\n"),
         Program::Script("healthy", "#!/bin/sh\necho 1..1\necho ok 1 one\n"),
     ];
@@ -218,11 +271,24 @@ fn runner(context: &Context, rec: &mut Recorder<'_>) {
     inner.finish();
     let tap = report.tap();
     for name in &names[..3] {
-        let seen = tap.lines().any(|l| l.starts_with("not ok") && l.contains(&format!(" {name}-complete")));
-        let result = if seen { Ok(()) } else { Err(format!("not seen:\n{tap}")) };
+        let seen = tap
+            .lines()
+            .any(|l| l.starts_with("not ok") && l.contains(&format!(" {name}-complete")));
+        let result = if seen {
+            Ok(())
+        } else {
+            Err(format!("not seen:\n{tap}"))
+        };
         rec.case(&format!("guest-runner-{name}"), result);
     }
-    let healthy = tap.lines().any(|l| l.starts_with("ok ") && l.ends_with(" healthy-one"))
-        && !tap.lines().any(|l| l.starts_with("not ok") && l.contains("healthy"));
-    rec.case("guest-runner-healthy", if healthy { Ok(()) } else { Err(tap) });
+    let healthy = tap
+        .lines()
+        .any(|l| l.starts_with("ok ") && l.ends_with(" healthy-one"))
+        && !tap
+            .lines()
+            .any(|l| l.starts_with("not ok") && l.contains("healthy"));
+    rec.case(
+        "guest-runner-healthy",
+        if healthy { Ok(()) } else { Err(tap) },
+    );
 }

@@ -22,9 +22,14 @@ pub fn units() -> Vec<Unit> {
             format!("card-{name}"),
             "DESIGN 2: scripts/vm --card: the card is there and plays, taint 0",
         );
-        Unit::new(Shard::Journey, format!("card-{name}"), vec![planned], move |context, rec| {
-            journey(context, card, name, driver, rec);
-        })
+        Unit::new(
+            Shard::Journey,
+            format!("card-{name}"),
+            vec![planned],
+            move |context, rec| {
+                journey(context, card, name, driver, rec);
+            },
+        )
     };
     CARDS.into_iter().map(card).collect()
 }
@@ -38,7 +43,12 @@ fn journey(context: &Context, card: Card, name: &str, driver: &str, rec: &mut Re
     }
 }
 
-fn play(context: &Context, card: Card, name: &str, driver: &str) -> Result<Result<(), String>, String> {
+fn play(
+    context: &Context,
+    card: Card,
+    name: &str,
+    driver: &str,
+) -> Result<Result<(), String>, String> {
     let dir = folder(context, &format!("card-{name}"))?;
     seeded(9, 48_000, 2, 24_000).write_wav(&dir.join("clip.wav"))?;
     let config = Config::new(["cat /proc/asound/cards; aplay -q -D plughw:0,0 /clips/clip.wav"])
@@ -52,7 +62,10 @@ fn play(context: &Context, card: Card, name: &str, driver: &str) -> Result<Resul
     Ok(if outcome.status != 0 {
         Err(format!("aplay: {}\n{}", outcome.status, outcome.stderr()))
     } else if !outcome.stdout().contains(driver) {
-        Err(format!("no {driver} among the cards:\n{}", outcome.stdout()))
+        Err(format!(
+            "no {driver} among the cards:\n{}",
+            outcome.stdout()
+        ))
     } else if heard < 20_000 {
         Err(format!("{heard} samples of 48000 that are not silence"))
     } else {

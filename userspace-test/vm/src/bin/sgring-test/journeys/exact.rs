@@ -65,7 +65,12 @@ fn plays(rate: u32) -> Vec<Play> {
                 name: format!("aplay-{access}-{rate}-{period}"),
                 period,
                 mmap,
-                clip: seeded(u64::from(rate + period) * 2 + u64::from(mmap), rate, 2, FRAMES),
+                clip: seeded(
+                    u64::from(rate + period) * 2 + u64::from(mmap),
+                    rate,
+                    2,
+                    FRAMES,
+                ),
             });
         }
     }
@@ -78,7 +83,8 @@ fn journey(context: &Context, rate: u32, rec: &mut Recorder<'_>) -> Result<(), S
     let plays = plays(rate);
     let mut script = String::new();
     for play in &plays {
-        play.clip.write_wav(&dir.join(format!("{}.wav", play.name)))?;
+        play.clip
+            .write_wav(&dir.join(format!("{}.wav", play.name)))?;
         let _ = writeln!(
             script,
             "aplay -q {} -D hw:0,0 --period-size={} --buffer-size={} /clips/{}.wav; echo \"{} $?\"",
@@ -101,17 +107,29 @@ fn journey(context: &Context, rate: u32, rec: &mut Recorder<'_>) -> Result<(), S
     let wav = Recording::from_capture(&outcome.dir.join("capture.wav"))?.cut(&clips);
     let tap = tap(&outcome, rate, 2)?.cut(&clips);
     let (stdout, stderr, log) = (outcome.stdout(), outcome.stderr(), outcome.qemu_log());
-    let prepared: Vec<_> = log.lines().filter(|l| l.contains("sgring_prepare ")).collect();
+    let prepared: Vec<_> = log
+        .lines()
+        .filter(|l| l.contains("sgring_prepare "))
+        .collect();
     for (at, play) in plays.iter().enumerate() {
         let result = if !stdout.lines().any(|l| l == format!("{} 0", play.name)) {
             Err(format!("aplay failed:\n{stderr}"))
-        } else if !prepared.iter().any(|l| value(l, "period") == Some(play.period.into())) {
-            Err(format!("no stream had this period:\n{}", prepared.join("\n")))
+        } else if !prepared
+            .iter()
+            .any(|l| value(l, "period") == Some(play.period.into()))
+        {
+            Err(format!(
+                "no stream had this period:\n{}",
+                prepared.join("\n")
+            ))
         } else {
             exact("capture.wav", &play.clip, wav[at].as_ref())
                 .and_then(|()| exact("tap.raw", &play.clip, tap[at].as_ref()))
         };
-        rec.case(&play.name, result.map_err(|e| format!("{e}\nrun: {}", outcome.dir.path().display())));
+        rec.case(
+            &play.name,
+            result.map_err(|e| format!("{e}\nrun: {}", outcome.dir.path().display())),
+        );
     }
     Ok(())
 }

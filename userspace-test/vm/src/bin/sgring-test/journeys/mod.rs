@@ -43,7 +43,11 @@ fn check_clean(name: &str, outcome: &Outcome, rec: &mut Recorder<'_>) {
 
 /// A folder for a journey's input files, empty.
 fn folder(context: &Context, name: &str) -> Result<PathBuf, String> {
-    let dir = context.layout.build().join("tmp").join(format!("journey-{name}"));
+    let dir = context
+        .layout
+        .build()
+        .join("tmp")
+        .join(format!("journey-{name}"));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     Ok(dir)

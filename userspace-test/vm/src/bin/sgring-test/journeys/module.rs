@@ -15,16 +15,30 @@ const RATE: u32 = 48_000;
 
 pub fn units() -> Vec<Unit> {
     let planned = vec![
-        Planned::new("module-cycle", "M15: rmmod and modprobe, the card plays bit-exact each time"),
-        Planned::new("module-gone", "M15: after rmmod no card and no module are left"),
-        Planned::new("module-parameter", "a parameter reaches the driver and bounds its ring"),
+        Planned::new(
+            "module-cycle",
+            "M15: rmmod and modprobe, the card plays bit-exact each time",
+        ),
+        Planned::new(
+            "module-gone",
+            "M15: after rmmod no card and no module are left",
+        ),
+        Planned::new(
+            "module-parameter",
+            "a parameter reaches the driver and bounds its ring",
+        ),
         clean("module"),
     ];
-    vec![Unit::new(Shard::Journey, "module", planned, |context, rec| {
-        if let Err(e) = journey(context, rec) {
-            rec.abort(e);
-        }
-    })]
+    vec![Unit::new(
+        Shard::Journey,
+        "module",
+        planned,
+        |context, rec| {
+            if let Err(e) = journey(context, rec) {
+                rec.abort(e);
+            }
+        },
+    )]
 }
 
 fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
@@ -53,7 +67,11 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let outcome = Vm::run(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
     check_clean("module", &outcome, rec);
     let stdout = outcome.stdout();
-    let said = format!("{stdout}{}run: {}", outcome.stderr(), outcome.dir.path().display());
+    let said = format!(
+        "{stdout}{}run: {}",
+        outcome.stderr(),
+        outcome.dir.path().display()
+    );
     let lines = |text: &str| stdout.lines().filter(|l| *l == text).count() as u64;
 
     let wav = Recording::from_capture(&outcome.dir.join("capture.wav"))?.cut(&clips);
@@ -71,9 +89,14 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         played = Err("not every cycle worked".to_owned());
     }
     rec.case("module-cycle", played.map_err(|e| format!("{e}\n{said}")));
-    let gone = lines("rmmod 0") == CYCLES && !stdout.lines().any(|l| l == "card" || l.starts_with("snd_sgring"));
+    let gone = lines("rmmod 0") == CYCLES
+        && !stdout
+            .lines()
+            .any(|l| l == "card" || l.starts_with("snd_sgring"));
     rec.case("module-gone", if gone { Ok(()) } else { Err(said.clone()) });
-    let bounded = stdout.lines().any(|l| l.starts_with('[') && l.trim_end_matches(']').ends_with(" 65536"));
+    let bounded = stdout
+        .lines()
+        .any(|l| l.starts_with('[') && l.trim_end_matches(']').ends_with(" 65536"));
     rec.case("module-parameter", if bounded { Ok(()) } else { Err(said) });
     Ok(())
 }

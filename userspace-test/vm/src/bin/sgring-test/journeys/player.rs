@@ -19,11 +19,31 @@ const LONG_SECONDS: f64 = 180.0;
 type Make = fn(&Context) -> Result<PathBuf, String>;
 
 const PLAYS: [(&str, &str, Make); 5] = [
-    ("player-long", "a recording of at least 3 minutes, bit-exact through the client", long),
-    ("player-flac", "M1 M3: a 44.1 kHz stereo FLAC, bit-exact through the client and the ring", flac),
-    ("player-mono", "a mono file, bit-exact through the client", mono),
-    ("player-96000", "a stereo WAV at 96 kHz, bit-exact through the client", high),
-    ("player-short", "a WAV shorter than a period, bit-exact through the client", short),
+    (
+        "player-long",
+        "a recording of at least 3 minutes, bit-exact through the client",
+        long,
+    ),
+    (
+        "player-flac",
+        "M1 M3: a 44.1 kHz stereo FLAC, bit-exact through the client and the ring",
+        flac,
+    ),
+    (
+        "player-mono",
+        "a mono file, bit-exact through the client",
+        mono,
+    ),
+    (
+        "player-96000",
+        "a stereo WAV at 96 kHz, bit-exact through the client",
+        high,
+    ),
+    (
+        "player-short",
+        "a WAV shorter than a period, bit-exact through the client",
+        short,
+    ),
 ];
 
 pub fn units() -> Vec<Unit> {
@@ -31,19 +51,30 @@ pub fn units() -> Vec<Unit> {
         .into_iter()
         .map(|(name, proves, make)| {
             let planned = vec![Planned::new(name, proves)];
-            Unit::new(Shard::Journey, name, planned, move |context, rec: &mut Recorder<'_>| {
-                match make(context) {
+            Unit::new(
+                Shard::Journey,
+                name,
+                planned,
+                move |context, rec: &mut Recorder<'_>| match make(context) {
                     Ok(file) => rec.case(name, play(context, &file)),
                     Err(e) => rec.abort(e),
-                }
-            })
+                },
+            )
         })
         .collect();
     let name = "player-bad-files";
-    let planned = vec![Planned::new(name, "what is no audio is refused before a boot, and says why")];
-    units.push(Unit::new(Shard::Journey, name, planned, move |context, rec: &mut Recorder<'_>| {
-        rec.case(name, bad(context));
-    }));
+    let planned = vec![Planned::new(
+        name,
+        "what is no audio is refused before a boot, and says why",
+    )];
+    units.push(Unit::new(
+        Shard::Journey,
+        name,
+        planned,
+        move |context, rec: &mut Recorder<'_>| {
+            rec.case(name, bad(context));
+        },
+    ));
     units
 }
 
@@ -56,7 +87,10 @@ fn run(context: &Context, file: &Path) -> Result<(i32, String), String> {
         .output()
         .map_err(|e| format!("sgring-run: {e}"))?;
     let text = [output.stdout, output.stderr].concat();
-    Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned()))
+    Ok((
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
 }
 
 fn play(context: &Context, file: &Path) -> Result<(), String> {
@@ -75,15 +109,26 @@ fn flac(_: &Context) -> Result<PathBuf, String> {
 
 fn present(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
-    if path.is_file() { Ok(path) } else { Err(format!("{}: not in the build root", path.display())) }
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!("{}: not in the build root", path.display()))
+    }
 }
 
 fn long(_: &Context) -> Result<PathBuf, String> {
     let mut best = (0.0, PathBuf::new());
     let entries = std::fs::read_dir(LONG).map_err(|e| format!("{LONG}: {e}"))?;
     for entry in entries.flatten() {
-        let output = Command::new("soxi").arg("-D").arg(entry.path()).output().map_err(|e| format!("soxi: {e}"))?;
-        let seconds: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(0.0);
+        let output = Command::new("soxi")
+            .arg("-D")
+            .arg(entry.path())
+            .output()
+            .map_err(|e| format!("soxi: {e}"))?;
+        let seconds: f64 = String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .parse()
+            .unwrap_or(0.0);
         if seconds > best.0 {
             best = (seconds, entry.path());
         }
@@ -94,9 +139,21 @@ fn long(_: &Context) -> Result<PathBuf, String> {
     Ok(best.1)
 }
 
-fn signal(context: &Context, name: &str, rate: u32, channels: u16, frames: u64) -> Result<PathBuf, String> {
+fn signal(
+    context: &Context,
+    name: &str,
+    rate: u32,
+    channels: u16,
+    frames: u64,
+) -> Result<PathBuf, String> {
     let path = folder(context, name)?.join(format!("{name}.wav"));
-    seeded(u64::from(rate) + u64::from(channels), rate, channels, frames).write_wav(&path)?;
+    seeded(
+        u64::from(rate) + u64::from(channels),
+        rate,
+        channels,
+        frames,
+    )
+    .write_wav(&path)?;
     Ok(path)
 }
 
@@ -116,12 +173,17 @@ fn bad(context: &Context) -> Result<(), String> {
     let dir = folder(context, "bad")?;
     let write = |name: &str, bytes: &[u8]| {
         let path = dir.join(name);
-        std::fs::write(&path, bytes).map(|()| path).map_err(|e| e.to_string())
+        std::fs::write(&path, bytes)
+            .map(|()| path)
+            .map_err(|e| e.to_string())
     };
     let cases = [
         (dir.join("absent.flac"), "No such file"),
         (write("empty.wav", b"")?, "empty"),
-        (write("text.wav", b"this is a text, not a recording")?, "neither a FLAC nor a WAV"),
+        (
+            write("text.wav", b"this is a text, not a recording")?,
+            "neither a FLAC nor a WAV",
+        ),
         (write("cut.flac", b"fLaC\0\0\0\x22")?, "damaged"),
         (write("cut.wav", b"RIFF\x24\0\0\0WAVE")?, "damaged"),
         (dir.clone(), "directory"),
@@ -129,7 +191,10 @@ fn bad(context: &Context) -> Result<(), String> {
     for (path, words) in cases {
         let (code, text) = run(context, &path)?;
         if code != 125 || !text.contains(words) {
-            return Err(format!("{}: exit {code}, expected 125 and {words:?}\n{text}", path.display()));
+            return Err(format!(
+                "{}: exit {code}, expected 125 and {words:?}\n{text}",
+                path.display()
+            ));
         }
     }
     Ok(())

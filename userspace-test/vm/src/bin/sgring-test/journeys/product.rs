@@ -14,25 +14,66 @@ use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
 
 /// A journey and the exact words it proves.
-type Journey = (&'static str, &'static str, fn(&Context) -> Result<(), String>);
+type Journey = (
+    &'static str,
+    &'static str,
+    fn(&Context) -> Result<(), String>,
+);
 
 const JOURNEYS: [Journey; 9] = [
-    ("vm-streams-and-status", "stdin, stdout and stderr come apart and whole, the exit status through", streams),
-    ("vm-missing-program", "a program that is not in the guest fails as in a shell", missing),
-    ("vm-panic", "a guest that panics is an error, with the kernel's words", panic),
-    ("vm-share-and-file", "--share is /share both ways, --file is in its place", share),
-    ("vm-boot-watchdog", "a guest that does not come up is an error, with its last words", watchdog),
+    (
+        "vm-streams-and-status",
+        "stdin, stdout and stderr come apart and whole, the exit status through",
+        streams,
+    ),
+    (
+        "vm-missing-program",
+        "a program that is not in the guest fails as in a shell",
+        missing,
+    ),
+    (
+        "vm-panic",
+        "a guest that panics is an error, with the kernel's words",
+        panic,
+    ),
+    (
+        "vm-share-and-file",
+        "--share is /share both ways, --file is in its place",
+        share,
+    ),
+    (
+        "vm-boot-watchdog",
+        "a guest that does not come up is an error, with its last words",
+        watchdog,
+    ),
     ("vm-timeout", "--timeout ends the VM", timeout),
-    ("vm-interrupt", "Ctrl-C ends the guest and QEMU cleanly", interrupt),
-    ("vm-terminal", "without COMMAND: a shell on a terminal, its status through", terminal),
-    ("vm-bad-options", "what cannot be is refused before a boot, and says why", refused),
+    (
+        "vm-interrupt",
+        "Ctrl-C ends the guest and QEMU cleanly",
+        interrupt,
+    ),
+    (
+        "vm-terminal",
+        "without COMMAND: a shell on a terminal, its status through",
+        terminal,
+    ),
+    (
+        "vm-bad-options",
+        "what cannot be is refused before a boot, and says why",
+        refused,
+    ),
 ];
 
 pub fn units() -> Vec<Unit> {
     let unit = |(name, proves, body): Journey| {
-        Unit::new(Shard::Journey, name, vec![Planned::new(name, proves)], move |context, rec: &mut Recorder<'_>| {
-            rec.case(name, body(context));
-        })
+        Unit::new(
+            Shard::Journey,
+            name,
+            vec![Planned::new(name, proves)],
+            move |context, rec: &mut Recorder<'_>| {
+                rec.case(name, body(context));
+            },
+        )
     };
     JOURNEYS.into_iter().map(unit).collect()
 }
@@ -67,10 +108,13 @@ fn expect(output: &Output, code: i32, stderr: &str) -> Result<(), String> {
 fn streams(context: &Context) -> Result<(), String> {
     // More than any buffer on the way, with each byte and our mark's first.
     let input: Vec<u8> = (0..400_000u32).map(|n| (n % 256) as u8).collect();
-    let mut child = vm(context, &["--card", "none", "--", "cat; echo err >&2; exit 7"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
+    let mut child = vm(
+        context,
+        &["--card", "none", "--", "cat; echo err >&2; exit 7"],
+    )
+    .stdin(Stdio::piped())
+    .spawn()
+    .map_err(|e| e.to_string())?;
     let mut stdin = child.stdin.take().ok_or("no stdin")?;
     let copy = input.clone();
     let feeder = thread::spawn(move || stdin.write_all(&copy));
@@ -78,33 +122,61 @@ fn streams(context: &Context) -> Result<(), String> {
     let fed = feeder.join();
     expect(&output, 7, "err")?;
     if output.stderr != b"err\n" {
-        return Err(format!("stderr: {:?}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!(
+            "stderr: {:?}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     if output.stdout != input {
-        return Err(format!("{} bytes out of {} in, or other ones; fed: {fed:?}", output.stdout.len(), input.len()));
+        return Err(format!(
+            "{} bytes out of {} in, or other ones; fed: {fed:?}",
+            output.stdout.len(),
+            input.len()
+        ));
     }
     Ok(())
 }
 
 fn missing(context: &Context) -> Result<(), String> {
-    let output = output(vm(context, &["--card", "none", "--", "no-such-program", "x"]))?;
+    let output = output(vm(
+        context,
+        &["--card", "none", "--", "no-such-program", "x"],
+    ))?;
     expect(&output, 127, "no-such-program")
 }
 
 fn panic(context: &Context) -> Result<(), String> {
-    let output = output(vm(context, &["--card", "none", "--", "echo c >/proc/sysrq-trigger; sleep 100"]))?;
-    expect(&output, 125, "Kernel panic - not syncing: sysrq triggered crash")
+    let output = output(vm(
+        context,
+        &[
+            "--card",
+            "none",
+            "--",
+            "echo c >/proc/sysrq-trigger; sleep 100",
+        ],
+    ))?;
+    expect(
+        &output,
+        125,
+        "Kernel panic - not syncing: sysrq triggered crash",
+    )
 }
 
 fn share(context: &Context) -> Result<(), String> {
     let dir = folder(context, "share")?;
-    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).map_err(|e| e.to_string());
+    let write =
+        |name: &str, text: &str| std::fs::write(dir.join(name), text).map_err(|e| e.to_string());
     write("here", "from the host\n")?;
     let host = dir.join("here");
     let file = format!("{}:/etc/there", host.display());
     let share = dir.display().to_string();
     let command = "pwd; cat here /etc/there; echo from the guest >back";
-    let output = output(vm(context, &["--card", "none", "--share", &share, "--file", &file, "--", command]))?;
+    let output = output(vm(
+        context,
+        &[
+            "--card", "none", "--share", &share, "--file", &file, "--", command,
+        ],
+    ))?;
     expect(&output, 0, "")?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let back = std::fs::read_to_string(dir.join("back")).unwrap_or_default();
@@ -116,8 +188,21 @@ fn share(context: &Context) -> Result<(), String> {
 
 fn watchdog(context: &Context) -> Result<(), String> {
     // A kernel that waits for a root device instead of running our init.
-    let args = ["--card", "none", "--boot-timeout", "8", "--append", "rdinit=/none root=/dev/none rootwait", "--", "true"];
-    expect(&output(vm(context, &args))?, 125, "the guest was not up after 8 s")
+    let args = [
+        "--card",
+        "none",
+        "--boot-timeout",
+        "8",
+        "--append",
+        "rdinit=/none root=/dev/none rootwait",
+        "--",
+        "true",
+    ];
+    expect(
+        &output(vm(context, &args))?,
+        125,
+        "the guest was not up after 8 s",
+    )
 }
 
 fn timeout(context: &Context) -> Result<(), String> {
@@ -126,13 +211,22 @@ fn timeout(context: &Context) -> Result<(), String> {
 }
 
 fn interrupt(context: &Context) -> Result<(), String> {
-    let mut child = vm(context, &["--card", "none", "--", "echo started; sleep 1000"])
-        .spawn()
-        .map_err(|e| e.to_string())?;
+    let mut child = vm(
+        context,
+        &["--card", "none", "--", "echo started; sleep 1000"],
+    )
+    .spawn()
+    .map_err(|e| e.to_string())?;
     let started = read_line(&mut child)?;
     let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let qemu = std::fs::read_to_string(children).unwrap_or_default().trim().to_owned();
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).ok_or("no pid")?;
+    let qemu = std::fs::read_to_string(children)
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .ok_or("no pid")?;
     rustix::process::kill_process(pid, rustix::process::Signal::INT).map_err(|e| e.to_string())?;
     let since = Instant::now();
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
@@ -141,7 +235,10 @@ fn interrupt(context: &Context) -> Result<(), String> {
     }
     expect(&output, 130, "interrupted")?;
     if qemu.is_empty() || Path::new("/proc").join(&qemu).exists() {
-        return Err(format!("QEMU, process {qemu:?}, is still there after {:?}", since.elapsed()));
+        return Err(format!(
+            "QEMU, process {qemu:?}, is still there after {:?}",
+            since.elapsed()
+        ));
     }
     Ok(())
 }
@@ -158,9 +255,14 @@ fn read_line(child: &mut Child) -> Result<String, String> {
 }
 
 fn terminal(context: &Context) -> Result<(), String> {
-    let mut child = vm(context, &["--card", "none"]).stdin(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+    let mut child = vm(context, &["--card", "none"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
     let mut stdin = child.stdin.take().ok_or("no stdin")?;
-    stdin.write_all(b"tty; stty -a | grep -c isig; exit 5\n").map_err(|e| e.to_string())?;
+    stdin
+        .write_all(b"tty; stty -a | grep -c isig; exit 5\n")
+        .map_err(|e| e.to_string())?;
     drop(stdin);
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
     expect(&output, 5, "")?;
@@ -185,7 +287,10 @@ fn refused(context: &Context) -> Result<(), String> {
         let since = Instant::now();
         expect(&output(vm(context, args))?, 125, words)?;
         if since.elapsed() > Duration::from_secs(5) {
-            return Err(format!("{args:?}: refused only after {:?}", since.elapsed()));
+            return Err(format!(
+                "{args:?}: refused only after {:?}",
+                since.elapsed()
+            ));
         }
     }
     Ok(())

@@ -34,32 +34,70 @@ echo \"aplay $?\"
 
 pub fn units() -> Vec<Unit> {
     let planned = vec![
-        Planned::new("steady-plays", "the stream that is counted plays to its end"),
-        Planned::new("steady-period-no-register", "DESIGN 6: 0 register accesses per period"),
-        Planned::new("steady-query-no-register", "DESIGN 6: 0 register accesses per position query"),
-        Planned::new("steady-one-interrupt-a-period", "one interrupt per period, no more"),
-        Planned::new("steady-burst-48-frames", "DESIGN 6: the position steps by at most 48 frames at 48 kHz"),
+        Planned::new(
+            "steady-plays",
+            "the stream that is counted plays to its end",
+        ),
+        Planned::new(
+            "steady-period-no-register",
+            "DESIGN 6: 0 register accesses per period",
+        ),
+        Planned::new(
+            "steady-query-no-register",
+            "DESIGN 6: 0 register accesses per position query",
+        ),
+        Planned::new(
+            "steady-one-interrupt-a-period",
+            "one interrupt per period, no more",
+        ),
+        Planned::new(
+            "steady-burst-48-frames",
+            "DESIGN 6: the position steps by at most 48 frames at 48 kHz",
+        ),
         clean("steady"),
     ];
-    vec![Unit::new(Shard::Journey, "steady", planned, |context, rec| {
-        if let Err(e) = journey(context, rec) {
-            rec.abort(e);
-        }
-    })]
+    vec![Unit::new(
+        Shard::Journey,
+        "steady",
+        planned,
+        |context, rec| {
+            if let Err(e) = journey(context, rec) {
+                rec.abort(e);
+            }
+        },
+    )]
 }
 
 fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let dir = folder(context, "steady")?;
     seeded(5, RATE, 2, FRAMES).write_wav(&dir.join("clip.wav"))?;
-    let mut config = Config::new([SCRIPT]).name("steady").icount(true).file(&dir, "/clips");
-    for event in ["reg_read", "reg_write", "irq", "start", "stop", "drain", "burst"] {
+    let mut config = Config::new([SCRIPT])
+        .name("steady")
+        .icount(true)
+        .file(&dir, "/clips");
+    for event in [
+        "reg_read",
+        "reg_write",
+        "irq",
+        "start",
+        "stop",
+        "drain",
+        "burst",
+    ] {
         config = config.trace(format!("sgring_{event}"));
     }
     let outcome = Vm::run(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
     check_clean("steady", &outcome, rec);
     let stdout = outcome.stdout();
     let played = stdout.lines().any(|l| l == "aplay 0");
-    rec.case("steady-plays", if played { Ok(()) } else { Err(outcome.stderr()) });
+    rec.case(
+        "steady-plays",
+        if played {
+            Ok(())
+        } else {
+            Err(outcome.stderr())
+        },
+    );
 
     let log = outcome.qemu_log();
     let event = |line: &&str, name: &str| line.contains(&format!("sgring_{name} "));
@@ -73,20 +111,33 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         // The write that ends the stream is traced before what it does.
         .take_while(|l| !event(l, "drain") && !event(l, "stop"))
         .collect();
-    let ending = steady.iter().rposition(|l| event(l, "burst")).map_or(0, |at| at + 1);
+    let ending = steady
+        .iter()
+        .rposition(|l| event(l, "burst"))
+        .map_or(0, |at| at + 1);
     let steady = &steady[..ending];
     let count = |name: &str| steady.iter().filter(|l| event(l, name)).count();
     let (irqs, bursts) = (count("irq"), count("burst"));
     let periods = usize::try_from(FRAMES / PERIOD).unwrap_or(0);
     if irqs + 8 < periods {
-        return Err(format!("{irqs} interrupts in the trace between START and the end, of {periods} periods"));
+        return Err(format!(
+            "{irqs} interrupts in the trace between START and the end, of {periods} periods"
+        ));
     }
-    let touched: Vec<_> = steady.iter().filter(|l| event(l, "reg_read") || event(l, "reg_write")).copied().collect();
+    let touched: Vec<_> = steady
+        .iter()
+        .filter(|l| event(l, "reg_read") || event(l, "reg_write"))
+        .copied()
+        .collect();
     let none = || {
         if touched.is_empty() {
             Ok(())
         } else {
-            Err(format!("{} accesses in {irqs} periods:\n{}", touched.len(), touched[..touched.len().min(8)].join("\n")))
+            Err(format!(
+                "{} accesses in {irqs} periods:\n{}",
+                touched.len(),
+                touched[..touched.len().min(8)].join("\n")
+            ))
         }
     };
     rec.case("steady-period-no-register", none());
@@ -98,23 +149,41 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     rec.case(
         "steady-query-no-register",
         if queries < QUERIES || positions.len() < QUERIES / 2 || !rising {
-            Err(format!("{queries} queries gave {} positions, rising: {rising}", positions.len()))
+            Err(format!(
+                "{queries} queries gave {} positions, rising: {rising}",
+                positions.len()
+            ))
         } else {
             none()
         },
     );
-    let hw: Vec<u64> = steady.iter().filter(|l| event(l, "irq")).filter_map(|l| value(l, "hw_ptr")).collect();
+    let hw: Vec<u64> = steady
+        .iter()
+        .filter(|l| event(l, "irq"))
+        .filter_map(|l| value(l, "hw_ptr"))
+        .collect();
     let spaced = hw.windows(2).all(|w| w[1] - w[0] == PERIOD);
     rec.case(
         "steady-one-interrupt-a-period",
         if spaced && hw.len() == irqs {
             Ok(())
         } else {
-            Err(format!("interrupts not {PERIOD} frames apart: {:?}", &hw[..hw.len().min(20)]))
+            Err(format!(
+                "interrupts not {PERIOD} frames apart: {:?}",
+                &hw[..hw.len().min(20)]
+            ))
         },
     );
-    let steps: Vec<u64> = steady.iter().filter(|l| event(l, "burst")).filter_map(|l| value(l, "hw_ptr")).collect();
-    let largest = steps.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(u64::MAX);
+    let steps: Vec<u64> = steady
+        .iter()
+        .filter(|l| event(l, "burst"))
+        .filter_map(|l| value(l, "hw_ptr"))
+        .collect();
+    let largest = steps
+        .windows(2)
+        .map(|w| w[1] - w[0])
+        .max()
+        .unwrap_or(u64::MAX);
     rec.case(
         "steady-burst-48-frames",
         if steps.len() == bursts && largest <= 48 {
