@@ -40,11 +40,17 @@ impl Clock {
         }
     }
 
+    /// Forgets the last update: the hardware was stopped.
+    pub(crate) fn restart(&mut self) {
+        self.last = None;
+    }
+
     /// Takes note that the hardware moved `moved` frames up to `tstamp`, and returns the frames
     /// that it must have moved beyond that: the kernel sees the position within the ring, and
     /// when a whole turn goes by between two looks, it is lost.
     pub(crate) fn update(&mut self, moved: u64, tstamp: Duration) -> u64 {
-        let Some(last) = self.last.replace(tstamp) else {
+        // The record holds zero until the first update.
+        let Some(last) = self.last.replace(tstamp).filter(|last| !last.is_zero()) else {
             return 0;
         };
         let passed = frames(tstamp.saturating_sub(last), self.rate);
@@ -87,6 +93,15 @@ mod tests {
         assert_eq!(clock.update(256, at(512 + 12 + 24 * 1024)), 0);
         // A position that lags by up to half the ring is none.
         assert_eq!(clock.update(0, at(1024 + 12 + 24 * 1024)), 0);
+    }
+
+    #[test]
+    fn a_clock_without_a_past_misses_nothing() {
+        let mut clock = Clock::new(48_000, 1024);
+        assert_eq!(clock.update(0, Duration::ZERO), 0);
+        assert_eq!(clock.update(100, Duration::from_secs(1000)), 0);
+        clock.restart();
+        assert_eq!(clock.update(0, Duration::from_secs(2000)), 0);
     }
 
     #[test]

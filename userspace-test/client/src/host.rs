@@ -32,14 +32,18 @@ pub struct Options {
     /// it is refused, the error callback gets [`ErrorKind::RealtimeDenied`] once, and the stream
     /// plays on without.
     pub priority: Option<u8>,
+    /// Use SYNC_PTR even where the status and control records can be mapped: three system calls a
+    /// period instead of one. For comparing the two, and for trying on one machine what others need.
+    pub sync_ptr: bool,
 }
 
 impl Default for Options {
-    /// Four periods, priority 50.
+    /// Four periods, priority 50, records mapped.
     fn default() -> Self {
         Self {
             periods: 4,
             priority: Some(50),
+            sync_ptr: false,
         }
     }
 }
@@ -356,7 +360,8 @@ impl DeviceTrait for RingDevice {
         };
         let params = params::negotiate(&pcm, &request).map_err(from_refusal)?;
         let shared = Arc::new(Shared::new().map_err(from_io)?);
-        let (hardware, ring) = Hardware::new(pcm, params, shared.clone()).map_err(from_io)?;
+        let (hardware, ring) =
+            Hardware::new(pcm, params, self.options.sync_ptr, shared.clone()).map_err(from_io)?;
         shared.ring.store(ring.buffer(), Ordering::Relaxed);
         let setup = Setup {
             ring,

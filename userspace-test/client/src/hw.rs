@@ -25,10 +25,12 @@ pub(crate) struct Hardware {
 }
 
 impl Hardware {
-    /// Sets `pcm` up as chosen, maps and touches its ring, and prepares it.
+    /// Sets `pcm` up as chosen, maps and touches its ring, and prepares it. With `sync_ptr` the
+    /// records are not mapped.
     pub(crate) fn new(
         pcm: Pcm,
         mut params: HwParams,
+        sync_ptr: bool,
         shared: Arc<Shared>,
     ) -> io::Result<(Self, Ring)> {
         pcm.hw_params(&mut params)?;
@@ -52,10 +54,11 @@ impl Hardware {
         // Each page faults in at its first touch: now, and not in the audio thread.
         memory.prefault();
         // Either record alone would do, but then SYNC_PTR is called anyway.
-        let (status, control) = match (StatusPage::new(&pcm), ControlPage::new(&pcm)) {
-            (Ok(status), Ok(control)) => (Some(status), Some(control)),
-            _ => (None, None),
+        let records = match sync_ptr {
+            true => None,
+            false => StatusPage::new(&pcm).ok().zip(ControlPage::new(&pcm).ok()),
         };
+        let (status, control) = records.unzip();
         pcm.set_nonblock(true)?;
         pcm.prepare()?;
         let hardware = Self {

@@ -8,9 +8,9 @@
 //! * The data callback writes straight into the ring: no copy.
 //! * One poll(2) a period, and no other system call, where the kernel lets status and control
 //!   records be mapped (x86, drivers without explicit sync); elsewhere SYNC_PTR as well.
-//! * One START in a stream's life. An underrun is silence, an [`Xrun`](cpal::ErrorKind::Xrun) in
-//!   the error callback, and no more: the stream keeps its clock.
-//! * A stream can end at an exact frame ([`Handle::finish_at`]), for which cpal 0.18 has no call.
+//! * One START in a stream's life. An underrun is silence, an `ErrorKind::Xrun` in the error
+//!   callback, and no more: the stream keeps its clock.
+//! * A stream can end at an exact frame (`Handle::finish_at`), for which cpal 0.18 has no call.
 //!
 //! ```no_run
 //! use cpal::traits::{DeviceTrait, StreamTrait};
@@ -34,6 +34,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! It needs a kernel clock in the PCM's timestamps to notice when the kernel itself loses a whole
+//! turn of the ring; that counts as an underrun too.
 //!
 //! What it has not: input, duplex, formats of 20 bits or of 24 bits in three bytes, and machines
 //! that are not 64-bit. Without the feature `cpal` the crate is [`sys`] alone.

@@ -6,8 +6,9 @@
 //! what it has played, and records it. Time is counted in frames: it passes a period at a time while
 //! the thread waits, and by as much as a test says while a callback runs.
 
+use crate::handle::{Command, Shared};
 use crate::ring::Ring;
-use crate::stream::{Card, Snapshot};
+use crate::stream::{Card, Setup, Snapshot};
 use crate::sys::{PlaybackRing, State};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,6 +24,11 @@ pub(crate) struct Bench {
     pub(crate) played: Mutex<Vec<u8>>,
     /// Number of STARTs.
     pub(crate) starts: AtomicU64,
+    /// Frames that pass while the thread waits for a command, which then is to play.
+    pub(crate) pause: AtomicU64,
+    /// Frames that pass before the next wait begins, of which the kernel sees the remainder by the
+    /// ring.
+    pub(crate) blind: AtomicU64,
     /// Frames after which the driver stops the stream with an xrun of its own; 0 for never.
     pub(crate) xrun_at: AtomicU64,
     /// Frames after which the card is unplugged; 0 for never.
@@ -35,6 +41,7 @@ pub(crate) struct Sim {
     frame_bytes: usize,
     rate: u32,
     bench: Arc<Bench>,
+    shared: Arc<Shared>,
     state: State,
     hardware: u64,
     application: u64,
@@ -45,7 +52,13 @@ pub(crate) struct Sim {
 }
 
 impl Sim {
-    pub(crate) fn new(ring: Ring, frame_bytes: usize, rate: u32, bench: Arc<Bench>) -> Self {
+    pub(crate) fn new(setup: &Setup, bench: Arc<Bench>, shared: Arc<Shared>) -> Self {
+        let Setup {
+            ring,
+            frame_bytes,
+            rate,
+            ..
+        } = *setup;
         let memory = PlaybackRing::memfd(ring.buffer() as usize, frame_bytes).unwrap();
         // The recording must not allocate while the thread runs.
         bench.played.lock().unwrap().reserve(1 << 24);
@@ -55,6 +68,7 @@ impl Sim {
             frame_bytes,
             rate,
             bench,
+            shared,
             state: State::Prepared,
             hardware: 0,
             application: 0,
@@ -104,6 +118,9 @@ impl Sim {
 impl Card for Sim {
     fn wait(&mut self) -> io::Result<()> {
         self.pass(self.bench.stall.swap(0, Relaxed));
+        let blind = self.bench.blind.swap(0, Relaxed);
+        self.now += blind / self.ring.buffer() * self.ring.buffer();
+        self.pass(blind % self.ring.buffer());
         // A wait that nothing ends is a test that hangs.
         for _ in 0..1000 {
             let room = self.ring.room(self.hardware, self.application);
@@ -118,7 +135,9 @@ impl Card for Sim {
     }
 
     fn wait_command(&mut self) -> io::Result<()> {
-        panic!("the simulated stream is never told to wait");
+        self.pass(self.bench.pause.load(Relaxed));
+        self.shared.set_command(Command::Play);
+        Ok(())
     }
 
     fn snapshot(&mut self, _ask: bool) -> io::Result<Snapshot> {

@@ -235,7 +235,8 @@ impl<C: Card, K: Client> Worker<C, K> {
 
     /// After a pause: takes up ahead of the hardware, which has run on in silence.
     fn resume(&mut self) -> Result<(), Stop> {
-        let snapshot = self.look(true)?;
+        // What the kernel may have missed meanwhile is silence as well.
+        let (snapshot, _lost) = self.look(true)?;
         if self.setup.ring.late(self.hardware, self.application) > 0 {
             self.take_up()?;
         }
@@ -245,14 +246,11 @@ impl<C: Card, K: Client> Worker<C, K> {
 
     /// After a poll: the hardware has moved, or there is a command, or the stream has stopped.
     fn wake(&mut self) -> Result<(), Stop> {
-        let before = self.hardware;
-        let snapshot = self.look(false)?;
+        let (snapshot, lost) = self.look(false)?;
         match snapshot.state {
             State::Running if self.mode == Mode::Draining => Ok(()),
             State::Running => {
                 let late = self.setup.ring.late(self.hardware, self.application);
-                let moved = self.setup.ring.distance(before, self.hardware);
-                let lost = self.clock.update(moved.max(0) as u64, snapshot.tstamp);
                 self.underrun(late, lost)?;
                 self.fill(&snapshot)
             }
@@ -264,13 +262,15 @@ impl<C: Card, K: Client> Worker<C, K> {
         }
     }
 
-    /// Reads the hardware's position.
-    fn look(&mut self, ask: bool) -> Result<Snapshot, Stop> {
+    /// Reads the hardware's position. Returns as well the frames that went by unseen.
+    fn look(&mut self, ask: bool) -> Result<(Snapshot, u64), Stop> {
         let snapshot = self.card.snapshot(ask)?;
         let moved = self.setup.ring.distance(self.hardware, snapshot.hardware);
-        count(&self.shared.counters.played, moved.max(0) as u64);
+        let moved = moved.max(0) as u64;
+        let lost = self.clock.update(moved, snapshot.tstamp);
+        count(&self.shared.counters.played, moved + lost);
         self.hardware = snapshot.hardware;
-        Ok(snapshot)
+        Ok((snapshot, lost))
     }
 
     /// Accounts for `late` frames by which the hardware has overtaken, and `lost` more that the
@@ -317,6 +317,7 @@ impl<C: Card, K: Client> Worker<C, K> {
         count(&self.shared.counters.others, 1);
         self.card.prepare()?;
         (self.application, self.hardware) = (0, 0);
+        self.clock.restart();
         let snapshot = self.card.snapshot(false)?;
         self.begin(snapshot.tstamp)
     }

@@ -38,6 +38,9 @@ struct Arguments {
     /// SCHED_FIFO priority of the audio thread; 0 for none
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=99))]
     priority: u8,
+    /// Use SYNC_PTR in place of the mapped status and control records, for comparison
+    #[arg(long)]
+    sync_ptr: bool,
     /// How to show where it is [default: bar on a terminal, else plain]
     #[arg(long)]
     progress: Option<Progress>,

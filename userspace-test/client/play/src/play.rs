@@ -218,6 +218,7 @@ pub(crate) fn play(arguments: &Arguments, file: &Path) -> Result<u8, String> {
     let options = Options {
         periods: arguments.periods,
         priority: (arguments.priority > 0).then_some(arguments.priority),
+        sync_ptr: arguments.sync_ptr,
     };
     let ring = find(arguments.device.as_deref(), options)?;
     let custom = cpal::platform::CustomDevice::from_device(ring.clone());

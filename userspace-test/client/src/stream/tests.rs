@@ -23,6 +23,7 @@ struct Counting {
     /// Say so from the callback that reaches it.
     says_end: bool,
     deed: Deed,
+    pause_at: u64,
     calls: u64,
     heard: Vec<Duration>,
     reports: Arc<std::sync::Mutex<Vec<Report>>>,
@@ -36,6 +37,9 @@ impl Client for Counting {
             self.heard.push(moment.heard);
         }
         (self.deed)(self.calls, &self.bench);
+        if self.pause_at > 0 && self.calls == self.pause_at {
+            self.handle.0.set_command(Command::Pause);
+        }
         self.calls += 1;
         for frame in window.chunks_exact_mut(4) {
             // Beyond the end the callback writes on: that must not be heard.
@@ -70,6 +74,8 @@ struct Scene {
     turns: u64,
     length: u64,
     says_end: bool,
+    /// The callback that pauses the stream; 0 for none.
+    pause_at: u64,
     bench: Bench,
     deed: Deed,
 }
@@ -82,6 +88,7 @@ impl Scene {
             turns: 4,
             length,
             says_end: true,
+            pause_at: 0,
             bench: Bench::default(),
             deed: Box::new(|_, _| {}),
         }
@@ -110,11 +117,12 @@ impl Scene {
             length: self.length,
             says_end: self.says_end,
             deed: self.deed,
+            pause_at: self.pause_at,
             calls: 0,
             heard: Vec::with_capacity(1000),
             reports: reports.clone(),
         };
-        let card = Sim::new(setup.ring, 4, setup.rate, bench.clone());
+        let card = Sim::new(&setup, bench.clone(), shared.clone());
         let mut worker = Worker::new(card, client, shared.clone(), setup);
         shared.set_command(Command::Play);
         let stop = assert_no_alloc(|| {
@@ -248,6 +256,45 @@ fn an_underrun_that_goes_on_is_reported_once() {
 }
 
 #[test]
+fn a_pause_is_silence_and_no_underrun() {
+    for pause in [0, 1, 350, 5_000] {
+        let mut scene = Scene::new(100, 4, 10_000);
+        scene.turns = 64;
+        scene.bench.pause.store(pause, Relaxed);
+        scene.pause_at = 20;
+        let outcome = scene.play();
+        check(&outcome, 10_000, pause >= 400);
+        assert_eq!(outcome.stats.xruns, 0);
+        assert_eq!(outcome.starts, 1);
+        // What was in the ring is played, then silence, in whole periods.
+        let silent = outcome
+            .played
+            .iter()
+            .take(9_000)
+            .filter(|&&f| f == 0)
+            .count() as u64;
+        assert_eq!(silent % 100, 0);
+        assert!(silent <= pause, "{silent} in a pause of {pause}");
+        assert!(silent + 600 >= pause, "{silent} in a pause of {pause}");
+    }
+}
+
+#[test]
+fn a_turn_of_the_ring_that_the_kernel_missed_is_an_underrun() {
+    let mut scene = Scene::new(100, 4, 10_000);
+    scene.turns = 64;
+    scene.deed = Box::new(|call, bench| {
+        if call == 20 {
+            bench.blind.store(2_050, Relaxed);
+        }
+    });
+    let outcome = scene.play();
+    check(&outcome, 10_000, true);
+    assert!(matches!(outcome.reports[..], [Report::Xrun]));
+    assert_eq!(outcome.stats.silent, 2_000);
+}
+
+#[test]
 fn an_xrun_of_the_drivers_own_is_recovered_from() {
     let scene = Scene::new(100, 4, 5_000);
     scene.bench.xrun_at.store(1000, Relaxed);
@@ -290,7 +337,7 @@ fn a_callback_that_panics_leaves_silence() {
     let bench = Arc::new(Bench::default());
     let shared = Arc::new(Shared::new().unwrap());
     let reports = Arc::default();
-    let card = Sim::new(setup.ring, 4, setup.rate, bench.clone());
+    let card = Sim::new(&setup, bench.clone(), shared.clone());
     shared.set_command(Command::Play);
     Worker::new(card, Panics(Arc::clone(&reports), 0), shared.clone(), setup).run(now);
     assert!(matches!(reports.lock().unwrap()[..], [Report::Panicked]));
