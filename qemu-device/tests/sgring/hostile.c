@@ -3,6 +3,7 @@
  * sgring tests: addresses that no driver would give
  */
 #include "qemu/osdep.h"
+#include "qemu/host-utils.h"
 #include "card.h"
 #include "tests.h"
 
@@ -162,10 +163,192 @@ static void test_bus_master_off(void)
     card_free(c);
 }
 
+/* A number that may be just right, just wrong, or anything. */
+static uint64_t any_value(Card *c, uint32_t reg)
+{
+    const uint64_t places[] = {
+        TABLE, TABLE, TABLE, STATUS(0), STATUS(1), RING, ROM, IOAPIC, NOWHERE,
+        bar_of(c, SGRING_BAR_REGS), bar_of(c, SGRING_BAR_REGS) + 0x1000,
+        bar_of(c, SGRING_BAR_MSIX), UINT64_MAX - 15,
+    };
+    const uint32_t edges[] = { 0, 1, 2, 7, 8, 240, 0x7fffffff, 0xffffffff };
+
+    if (g_test_rand_int_range(0, 100) == 0) {
+        return edges[g_test_rand_int_range(0, ARRAY_SIZE(edges))];
+    }
+    switch (reg) {
+    case SGRING_S_FORMAT:
+        return g_test_rand_int_range(0, 9);
+    case SGRING_S_RATE:
+        return g_test_rand_int_range(8000, 384001);
+    case SGRING_S_CHANNELS:
+        return g_test_rand_int_range(1, 3);
+    case SGRING_S_PERIOD:
+        return 8 << g_test_rand_int_range(0, 6);
+    case SGRING_S_RING:
+        return 256 << g_test_rand_int_range(0, 6);
+    case SGRING_S_BURST:
+        return g_test_rand_int_range(0, 9);
+    case SGRING_S_SGT_COUNT:
+        return g_test_rand_int_range(1, 65);
+    case SGRING_S_VECTOR:
+        return g_test_rand_int_range(0, 2);
+    case SGRING_S_FLAGS:
+        return g_test_rand_int_range(0, 2);
+    case SGRING_S_GROUP:
+        return g_test_rand_int_range(0, 3);
+    case SGRING_S_DRAIN_END:
+        return g_test_rand_int_range(0, 2000);
+    case SGRING_S_CMD:
+        return g_test_rand_int_range(0, 9);
+    default:
+        return places[g_test_rand_int_range(0, ARRAY_SIZE(places))];
+    }
+}
+
+/* Mostly a good table. */
+static void any_table(Card *c)
+{
+    Segment seg[64];
+    int i;
+
+    for (i = 0; i < 64; i++) {
+        seg[i] = (Segment) { RING + 4 * g_test_rand_int_range(0, 1 << 20),
+                             4 * g_test_rand_int_range(1, 1 << 14), 0 };
+    }
+    if (g_test_rand_int_range(0, 8) == 0) {
+        i = g_test_rand_int_range(0, 64);
+        seg[i].addr = any_value(c, SGRING_S_SGT_ADDR);
+    }
+    if (g_test_rand_int_range(0, 32) == 0) {
+        i = g_test_rand_int_range(0, 64);
+        seg[i].len = any_value(c, SGRING_S_PERIOD);
+    }
+    put_table(c, TABLE, seg, 64);
+}
+
+/*
+ * [D-62]: a guest that does anything at all, mostly nearly right.  The card
+ * answers with a state and an error of this world, its position never goes
+ * back, and after a reset it plays as if nothing had been.
+ */
+static void test_anything(void)
+{
+    static const uint32_t config[] = {
+        SGRING_S_FORMAT, SGRING_S_RATE, SGRING_S_CHANNELS, SGRING_S_PERIOD,
+        SGRING_S_RING, SGRING_S_BURST, SGRING_S_SGT_COUNT, SGRING_S_VECTOR,
+        SGRING_S_FLAGS, SGRING_S_GROUP, SGRING_S_DRAIN_END,
+        SGRING_S_SGT_ADDR, SGRING_S_STATUS_ADDR,
+    };
+    Card *c = card_silent(",streams=2,vectors=2");
+    uint16_t command = qpci_config_readw(c->dev, PCI_COMMAND);
+    uint64_t pos[2] = { 0 }, t0;
+    uint32_t seen = 0;
+    int i, n;
+
+    any_table(c);
+    for (n = 0; n < 2; n++) {
+        configure(c, n, &base);
+        wrq(c, sreg(n, SGRING_S_STATUS_ADDR), STATUS(n));
+    }
+    /* Until it has been in all states and met most errors. */
+    for (i = 0; i < 5000 || seen >> 24 != 0x3f ||
+         ctpop32(seen & 0x1fffff) < 12; i++) {
+        uint32_t reg = config[g_test_rand_int_range(0, ARRAY_SIZE(config))];
+        uint32_t cmd_word = any_value(c, SGRING_S_CMD);
+        uint64_t hw_ptr;
+
+        g_assert_cmpint(i, <, 1000000);
+        n = g_test_rand_int_range(0, 2);
+        switch (g_test_rand_int_range(0, 24)) {
+        case 0 ... 6:
+            cmd(c, n, cmd_word);
+            if (cmd_word == SGRING_CMD_RESET ||
+                cmd_word == SGRING_CMD_PREPARE) {
+                pos[n] = 0;
+            }
+            break;
+        case 7 ... 13:
+            qtest_clock_step(c->qts, g_test_rand_int_range(1, 3000000));
+            break;
+        case 14:
+            wrq(c, sreg(n, SGRING_S_DRAIN_END),
+                pos[n] + g_test_rand_int_range(0, 500));
+            break;
+        case 15 ... 16:
+            if (reg == SGRING_S_SGT_ADDR || reg == SGRING_S_STATUS_ADDR) {
+                wrq(c, sreg(n, reg), any_value(c, reg));
+            } else {
+                wr(c, sreg(n, reg), any_value(c, reg));
+            }
+            break;
+        case 17 ... 18:
+            configure(c, n, &base);
+            wrq(c, sreg(n, SGRING_S_STATUS_ADDR), STATUS(n));
+            wr(c, sreg(n, SGRING_S_RATE), any_value(c, SGRING_S_RATE));
+            break;
+        case 19:
+            any_table(c);
+            break;
+        case 20:
+            wr(c, SGRING_GROUP_CMD,
+               any_value(c, SGRING_S_GROUP) << SGRING_GROUP_CMD_GROUP_SHIFT |
+               cmd_word);
+            if (cmd_word == SGRING_CMD_RESET) {
+                g_assert_cmpuint(rd(c, SGRING_GERR), ==,
+                                 SGRING_ERR_BAD_COMMAND);
+            }
+            break;
+        case 21:
+            qpci_io_writel(c->dev, c->dev->msix_table_bar,
+                           c->dev->msix_table_off + 16 * n,
+                           g_test_rand_int_range(0, 4) ? MSI(n) :
+                           bar_of(c, SGRING_BAR_REGS) +
+                           sreg(n, g_test_rand_int_range(0, 64) * 4));
+            break;
+        case 22:
+            if (g_test_rand_int_range(0, 8) == 0) {
+                qpci_config_writew(c->dev, PCI_COMMAND,
+                                   command & ~PCI_COMMAND_MASTER);
+                qtest_clock_step(c->qts, 1000000);
+                qpci_config_writew(c->dev, PCI_COMMAND, command);
+            }
+            break;
+        default:
+            if (g_test_rand_int_range(0, 64) == 0) {
+                wr(c, SGRING_GCTL, SGRING_GCTL_RESET);
+                pos[0] = pos[1] = 0;
+            }
+            break;
+        }
+        for (n = 0; n < 2; n++) {
+            g_assert_cmpuint(stream_state(c, n), <=, SGRING_STATE_ERROR);
+            g_assert_cmpuint(stream_error(c, n), <=, SGRING_ERR_DMA_STATUS);
+            seen |= 1 << stream_error(c, n) | 1 << (24 + stream_state(c, n));
+            hw_ptr = rdq(c, sreg(n, SGRING_S_HW_PTR));
+            g_assert_cmpuint(hw_ptr, >=, pos[n]);
+            pos[n] = hw_ptr;
+        }
+    }
+    g_test_message("%d steps, states and errors seen: 0x%08x", i, seen);
+
+    wr(c, SGRING_GCTL, SGRING_GCTL_RESET);
+    one_segment(c);
+    prepare(c, 0, &base);
+    cmd(c, 0, SGRING_CMD_START);
+    t0 = line(c, 0).tstamp;
+    advance_to(c, due(t0, 2400, 48000));
+    g_assert_cmpuint(line(c, 0).hw_ptr, ==, 2400);
+    g_assert_cmpuint(line(c, 0).tstamp, ==, due(t0, 2400, 48000));
+    g_assert_cmpuint(line(c, 0).irqs, ==, 10);
+    card_free(c);
+}
+
 void sgring_hostile_tests(void)
 {
     qtest_add_func("/sgring/ring-elsewhere", test_ring_elsewhere);
     qtest_add_func("/sgring/line-elsewhere", test_line_elsewhere);
     qtest_add_func("/sgring/vector-at-self", test_vector_at_self);
     qtest_add_func("/sgring/bus-master-off", test_bus_master_off);
+    qtest_add_func("/sgring/anything", test_anything);
 }
