@@ -416,6 +416,15 @@ static void sgring_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &vmstate_sgring;
     device_class_set_props(dc, sgring_properties);
     set_bit(DEVICE_CATEGORY_SOUND, dc->categories);
+
+    object_class_property_set_description(klass, "tap",
+        "Chardev that gets the frames as DMA fetched them");
+    object_class_property_set_description(klass, "tap-stream",
+        "Stream that the tap belongs to");
+    object_class_property_set_description(klass, "streams",
+        "Playback streams, 1..64");
+    object_class_property_set_description(klass, "vectors",
+        "MSI-X vectors, 1..2048");
 }
 
 static const TypeInfo sgring_types[] = {

@@ -196,7 +196,7 @@
 #define SGRING_STATUS_HW_PTR		0x08	/* u64, frames since PREPARE */
 #define SGRING_STATUS_TSTAMP		0x10	/* u64, ns, when HW_PTR was true */
 #define SGRING_STATUS_IRQS		0x18	/* u32; with ERR, after HW_PTR */
-#define SGRING_STATUS_ERR		0x1c	/* u32, SGRING_ERR_* */
+#define SGRING_STATUS_ERR		0x1c	/* u32, SGRING_ERR_*; 0 but in ERROR */
 #define SGRING_STATUS_LATE		0x20	/* u32, bursts done late, together */
 #define SGRING_STATUS_UNDERRUNS		0x24	/* u32, with APPL_ADDR only */
 #define SGRING_STATUS_SWAPS		0x28	/* u32, tables taken by CMD_SWAP */
