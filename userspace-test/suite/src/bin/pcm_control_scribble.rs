@@ -2,7 +2,7 @@
 //! The mapped control record belongs to user space: whatever is written there may spoil the sound of the one who
 //! does it, and nothing else.
 
-use cpal_alsa_mmap::sys::{ControlPage, OpenOptions, Pcm, State, SwParams, SyncRequest};
+use cpal_alsa_mmap::sys::{ControlPage, OpenOptions, Pcm, SwParams, SyncRequest};
 use sgring_suite::card::{self, Config};
 use sgring_suite::ensure;
 use sgring_suite::fork::Child;
@@ -80,21 +80,6 @@ fn open(config: &Config) -> Result<(Pcm, u64), tap::Stop> {
     Ok((pcm, boundary))
 }
 
-/// A new file, a new stream, and all of it plays.
-fn plays(config: &Config) -> Outcome {
-    let pcm = config.prepare()?;
-    pcm.writei(&vec![0; config.bytes()])?;
-    pcm.start()?;
-    pcm.writei(&vec![0; config.bytes()])?;
-    pcm.drain()?;
-    let end = pcm.status()?;
-    ensure!(
-        end.state == State::Setup && end.hw_ptr == 2 * config.frames(),
-        "{end:?}"
-    );
-    Ok(())
-}
-
 fn while_streaming() -> Outcome {
     let config = Config::stereo(240, 4);
     let mut random = Random::new();
@@ -123,7 +108,7 @@ fn while_streaming() -> Outcome {
     drop(pcm);
     note(format_args!("{counts:?}"));
     watch.quiet()?;
-    plays(&config)
+    card::plays()
 }
 
 fn before_each_call() -> Outcome {
@@ -141,7 +126,7 @@ fn before_each_call() -> Outcome {
         }
         drop(pcm);
         drop(page);
-        plays(&config)?;
+        card::plays()?;
     }
     note(format_args!("{counts:?}"));
     watch.quiet()

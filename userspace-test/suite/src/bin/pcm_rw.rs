@@ -81,16 +81,18 @@ fn get(window: &Window, ring: usize, appl_ptr: usize, bytes: usize) -> Vec<u8> {
 /// Feeds several laps to one stream in chunks of any size, each through `write()` or through the mapping as
 /// `written` decides, and looks at the ring after each.
 fn feed(written: impl Fn(&mut Random) -> bool) -> Outcome {
+    // A ring of half a second: no hold-up of the host makes it run dry.
     let config = Config {
+        rate: 8_000,
         period: 240,
-        periods: 8,
+        periods: 16,
         ..Config::of_pages(2)
     };
     let pcm = config.prepare()?;
     let window = config.map(&pcm)?;
     let mut random = Random::new();
     let ring = config.bytes();
-    let (total, mut done) = (ring * 7 / 2, 0);
+    let (total, mut done) = (ring * 5 / 2, 0);
     while done < total {
         let frames = (1 + random.below(900)).min((total - done) / 2);
         let mut sound = vec![0; frames * 2];
@@ -143,8 +145,9 @@ fn both_in_one_stream() -> Outcome {
 
 fn small_writes() -> Outcome {
     let config = Config {
+        rate: 8_000,
         period: 64,
-        periods: 4,
+        periods: 32,
         ..Config::of_pages(2)
     };
     let pcm = config.open()?;

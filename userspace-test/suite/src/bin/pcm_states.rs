@@ -183,7 +183,7 @@ fn table<T>(
 
 const FULL: usize = 48_000;
 /// Frames for a call that waits until they have been played: no whole number of periods.
-const SOME: usize = 6_001;
+const SOME: usize = 12_001;
 
 fn parameters() -> Outcome {
     table(
@@ -440,7 +440,10 @@ fn pause_holds_the_position() -> Outcome {
 const AMOUNTS: [usize; 13] = [0, 1, 47, 48, 49, 239, 240, 241, 255, 480, 701, 959, 960];
 
 fn drains_to(frames: usize, start: bool) -> Outcome {
+    // Where the host may hold up the guest, at a rate at which it is less likely to matter.
+    let rate = if clock::is_counted() { 48_000 } else { 8_000 };
     let config = Config {
+        rate,
         periods: 4,
         ..stereo(240)
     };
@@ -487,18 +490,7 @@ fn drain_starts_and_ends() -> Outcome {
 fn close_in_every_state() -> Outcome {
     for from in ALL {
         drop(from.enter(FULL)?);
-        let config = Config {
-            periods: 4,
-            ..stereo(240)
-        };
-        let pcm = config.prepare()?;
-        pcm.writei(&vec![0; config.bytes()])?;
-        pcm.drain()?;
-        let end = pcm.status()?.hw_ptr;
-        ensure!(
-            end == config.frames(),
-            "after close in {from:?}: ended at {end}"
-        );
+        card::plays()?;
     }
     Ok(())
 }

@@ -10,8 +10,15 @@ use std::process::ExitCode;
 
 const PERIOD: u64 = 240;
 
+/// Frames that the card plays at a time: 1 ms.
+const BURST: u64 = 8;
+
+/// 120 ms.
 fn config() -> Config {
-    Config::stereo(PERIOD as u32, 4)
+    Config {
+        rate: 8_000,
+        ..Config::stereo(PERIOD as u32, 4)
+    }
 }
 
 fn main() -> ExitCode {
@@ -77,10 +84,10 @@ fn run_dry(pcm: &Pcm, frames: u64) -> Outcome {
             status.hw_ptr
         );
     } else {
-        // An interrupt that the host held up finds the card further on.
+        // An interrupt that the host held up finds the card further on, maybe past the end already.
         ensure!(
-            status.hw_ptr >= expected,
-            "{frames} frames: noticed at {}, before {expected}",
+            status.hw_ptr >= frames,
+            "{frames} frames: noticed at {}",
             status.hw_ptr
         );
     }
@@ -98,12 +105,16 @@ fn noticed_at_a_period() -> Outcome {
 
 fn noticed_by_asking() -> Outcome {
     let config = config();
-    for frames in [48, 96, 250] {
+    for frames in [BURST, 96, 250] {
         let pcm = filled(&config, frames)?;
         pcm.start()?;
         while pcm.hwsync().is_ok() {
-            let hw_ptr = pcm.sync_ptr(SyncRequest::default())?.status.hw_ptr;
-            ensure!(hw_ptr < frames, "runs at {hw_ptr} with {frames} written");
+            let now = pcm.sync_ptr(SyncRequest::default())?.status;
+            let (state, hw_ptr) = (now.state, now.hw_ptr);
+            ensure!(
+                state != State::Running || hw_ptr < frames,
+                "runs at {hw_ptr} with {frames} written"
+            );
         }
         let status = pcm.status()?;
         ensure!(status.state == State::Xrun, "state {:?}", status.state);
@@ -114,7 +125,7 @@ fn noticed_by_asking() -> Outcome {
         );
         if clock::is_counted() {
             ensure!(
-                status.hw_ptr < frames + 48,
+                status.hw_ptr < frames + BURST,
                 "noticed at {} of {frames}",
                 status.hw_ptr
             );

@@ -173,13 +173,13 @@ fn write_through() -> Outcome {
     let pages: Vec<_> = (0..PAGES)
         .map(|first| ring.map(first, 1))
         .collect::<Result<_, _>>()?;
-    for index in 0..PAGES {
+    for (index, page) in pages.iter().enumerate() {
         let stamp = ring.random.next();
         whole.set_stamp(index, stamp);
         ring.stamps[index] = stamp;
-        ring.check(&pages[index], index)?;
+        ring.check(page, index)?;
         let stamp = ring.random.next();
-        pages[index].set_stamp(0, stamp);
+        page.set_stamp(0, stamp);
         ring.stamps[index] = stamp;
         ring.check(&whole, 0)?;
     }

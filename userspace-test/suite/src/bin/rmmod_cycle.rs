@@ -27,17 +27,6 @@ fn main() -> ExitCode {
     ])
 }
 
-fn plays() -> Outcome {
-    let config = Config::stereo(240, 4);
-    let pcm = config.prepare()?;
-    pcm.writei(&vec![0; config.bytes()])?;
-    pcm.start()?;
-    pcm.drain()?;
-    let end = pcm.status()?.hw_ptr;
-    ensure!(end == config.frames(), "ended at {end}");
-    Ok(())
-}
-
 fn in_use() -> Outcome {
     let _loaded = Loaded;
     let mut watch = Watch::new()?;
@@ -60,7 +49,7 @@ fn in_use() -> Outcome {
     ensure!(end == End::Exit(0), "rmmod in a child: {end:?}");
     drop(window);
     ensure!(binding::is_loaded(), "the module is gone");
-    plays()?;
+    card::plays()?;
     watch.quiet()
 }
 
@@ -68,7 +57,7 @@ fn cycle() -> Outcome {
     let _loaded = Loaded;
     let mut watch = Watch::new()?;
     for round in 0..5 {
-        plays()?;
+        card::plays()?;
         delete_module(MODULE)?;
         ensure!(!binding::is_loaded(), "round {round}: still loaded");
         ensure!(
@@ -77,7 +66,7 @@ fn cycle() -> Outcome {
         );
         binding::load()?;
     }
-    plays()?;
+    card::plays()?;
     watch.quiet()
 }
 

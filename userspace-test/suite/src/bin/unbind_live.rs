@@ -64,19 +64,7 @@ fn unbind(device: &Device) -> Outcome {
 /// Binds again and plays something.
 fn bind(device: &Device) -> Outcome {
     device.bind()?;
-    plays()
-}
-
-fn plays() -> Outcome {
-    let config = Config::stereo(240, 4);
-    let pcm = config.prepare()?;
-    pcm.writei(&vec![0; config.bytes()])?;
-    pcm.start()?;
-    pcm.writei(&vec![0; config.bytes()])?;
-    pcm.drain()?;
-    let end = pcm.status()?.hw_ptr;
-    ensure!(end == 2 * config.frames(), "ended at {end}");
-    Ok(())
+    card::plays()
 }
 
 fn enter(state: State) -> Result<Pcm, Stop> {
@@ -141,7 +129,7 @@ fn while_in(state: State) -> Outcome {
     bind(&device)?;
     expect_gone(&pcm)?;
     drop(pcm);
-    plays()?;
+    card::plays()?;
     watch.quiet()
 }
 
@@ -263,7 +251,7 @@ fn mapped() -> Outcome {
     gate.tell()?;
     let end = child.wait()?;
     ensure!(end == End::Exit(0), "the child: {end:?}");
-    plays()?;
+    card::plays()?;
     watch.quiet()
 }
 
@@ -281,6 +269,6 @@ fn again_and_again() -> Outcome {
         window.touch();
         device.bind()?;
     }
-    plays()?;
+    card::plays()?;
     watch.quiet()
 }
