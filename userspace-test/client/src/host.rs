@@ -7,7 +7,7 @@ use crate::handle::{Command, Handle, Shared};
 use crate::hw::Hardware;
 use crate::params::{self, Capability, FORMATS, Refusal, Request};
 use crate::stream::{Client, Moment, Report, Setup, Worker};
-use crate::sys::{Direction, Format, OpenOptions, Pcm, Range, monotonic, set_fifo};
+use crate::sys::{Direction, Format, OpenOptions, Pcm, Range, monotonic, set_fifo, uapi};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
     BufferSize, Data, DeviceDescription, DeviceDescriptionBuilder, DeviceDirection, DeviceId,
@@ -368,6 +368,7 @@ impl DeviceTrait for RingDevice {
             format: kernel,
             frame_bytes: kernel.bytes() * usize::from(config.channels),
             rate: config.sample_rate,
+            perfect_drain: params.info() & uapi::INFO_PERFECT_DRAIN != 0,
         };
         let callbacks = Callbacks {
             data,

@@ -40,6 +40,7 @@ pub(crate) struct Sim {
     memory: PlaybackRing,
     frame_bytes: usize,
     rate: u32,
+    perfect_drain: bool,
     bench: Arc<Bench>,
     shared: Arc<Shared>,
     state: State,
@@ -57,6 +58,7 @@ impl Sim {
             ring,
             frame_bytes,
             rate,
+            perfect_drain,
             ..
         } = *setup;
         let memory = PlaybackRing::memfd(ring.buffer() as usize, frame_bytes).unwrap();
@@ -67,6 +69,7 @@ impl Sim {
             memory,
             frame_bytes,
             rate,
+            perfect_drain,
             bench,
             shared,
             state: State::Prepared,
@@ -149,6 +152,8 @@ impl Card for Sim {
     }
 
     fn publish(&mut self, application: u64) -> io::Result<()> {
+        // A card of periods does not take less than one.
+        assert!(self.perfect_drain || application % self.ring.period() == 0);
         self.application = application;
         Ok(())
     }

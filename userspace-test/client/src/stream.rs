@@ -129,6 +129,9 @@ pub(crate) struct Setup {
     pub(crate) frame_bytes: usize,
     /// Frames per second.
     pub(crate) rate: u32,
+    /// The card stops at any frame by itself. One that does not may leave out what is no whole
+    /// period.
+    pub(crate) perfect_drain: bool,
 }
 
 /// The audio thread's state.
@@ -359,6 +362,7 @@ impl<C: Card, K: Client> Worker<C, K> {
             ring,
             format,
             frame_bytes,
+            perfect_drain,
             ..
         } = self.setup;
         let ahead = ring.distance(self.hardware, self.application).max(0) as u64;
@@ -383,7 +387,8 @@ impl<C: Card, K: Client> Worker<C, K> {
             .min(ring.period());
         silence(format, &mut window[frames as usize * frame_bytes..]);
         count(&self.shared.counters.frames, frames);
-        self.application = ring.add(self.application, frames);
+        let advance = if perfect_drain { frames } else { ring.period() };
+        self.application = ring.add(self.application, advance);
         self.card.publish(self.application)?;
         Ok(())
     }

@@ -76,6 +76,7 @@ struct Scene {
     says_end: bool,
     /// The callback that pauses the stream; 0 for none.
     pause_at: u64,
+    perfect_drain: bool,
     bench: Bench,
     deed: Deed,
 }
@@ -89,6 +90,7 @@ impl Scene {
             length,
             says_end: true,
             pause_at: 0,
+            perfect_drain: true,
             bench: Bench::default(),
             deed: Box::new(|_, _| {}),
         }
@@ -102,6 +104,7 @@ impl Scene {
             format: Format::S32Le,
             frame_bytes: 4,
             rate: 48_000,
+            perfect_drain: self.perfect_drain,
         };
         let bench = Arc::new(self.bench);
         let shared = Arc::new(Shared::new().unwrap());
@@ -198,11 +201,14 @@ fn one_poll_a_period_and_nothing_else() {
 #[test]
 fn an_end_known_before_the_start_is_kept() {
     for length in [1, 63, 64, 65, 191, 192, 193, 5000] {
-        let mut scene = Scene::new(64, 3, length);
-        scene.says_end = false;
-        let outcome = scene.play();
-        check(&outcome, length, false);
-        assert_eq!(outcome.played.len() as u64, length.next_multiple_of(64));
+        for perfect_drain in [false, true] {
+            let mut scene = Scene::new(64, 3, length);
+            scene.says_end = false;
+            scene.perfect_drain = perfect_drain;
+            let outcome = scene.play();
+            check(&outcome, length, false);
+            assert_eq!(outcome.played.len() as u64, length.next_multiple_of(64));
+        }
     }
 }
 
@@ -333,6 +339,7 @@ fn a_callback_that_panics_leaves_silence() {
         format: Format::S32Le,
         frame_bytes: 4,
         rate: 48_000,
+        perfect_drain: true,
     };
     let bench = Arc::new(Bench::default());
     let shared = Arc::new(Shared::new().unwrap());
