@@ -12,6 +12,7 @@ mod report;
 mod shards;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use rustix::fs::{FlockOperation, flock};
 use sgring_vm::{Error, Layout, Stopper};
 
 use report::{Planned, Recorder, Report};
@@ -163,6 +165,16 @@ fn junit(context: &Context, tap: &std::path::Path) -> Result<(), String> {
     }
 }
 
+/// One run at a time: the results have one place.
+fn alone(layout: &Layout) -> Result<File, Error> {
+    let path = layout.build().join("results.lock");
+    let broken = |e: std::io::Error| Error::setup(format!("{}: {e}", path.display()));
+    let file = File::create(&path).map_err(broken)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| Error::setup("the tests are running already, in another terminal"))?;
+    Ok(file)
+}
+
 fn run(args: &Args) -> Result<ExitCode, Error> {
     let context = Context {
         layout: Layout::find()?,
@@ -183,6 +195,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let _lock = alone(&context.layout)?;
     let results = context.layout.results();
     let broken = |e: std::io::Error| Error::setup(format!("{}: {e}", results.display()));
     match std::fs::remove_dir_all(&results) {

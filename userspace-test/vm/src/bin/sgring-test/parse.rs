@@ -91,6 +91,9 @@ fn failures(output: &str) -> Vec<(String, String)> {
             }
         }
     }
+    for (_, why) in &mut list {
+        *why = why.trim().to_owned();
+    }
     list
 }
 

@@ -16,6 +16,15 @@ const CARDS: [(Card, &str, &str); 4] = [
     (Card::Virtio, "virtio", "virtio"),
 ];
 
+/// Some cards are muted until somebody says otherwise.
+const SCRIPT: &str = "\
+cat /proc/asound/cards
+for control in Master PCM; do
+	amixer -q -c 0 set $control 100% unmute 2>/dev/null
+done
+aplay -q -D plughw:0,0 /clips/clip.wav
+";
+
 pub fn units() -> Vec<Unit> {
     let card = |(card, name, driver): (Card, &'static str, &'static str)| {
         let planned = Planned::new(
@@ -51,7 +60,7 @@ fn play(
 ) -> Result<Result<(), String>, String> {
     let dir = folder(context, &format!("card-{name}"))?;
     seeded(9, 48_000, 2, 24_000).write_wav(&dir.join("clip.wav"))?;
-    let config = Config::new(["cat /proc/asound/cards; aplay -q -D plughw:0,0 /clips/clip.wav"])
+    let config = Config::new([SCRIPT])
         .name(format!("card-{name}"))
         .card(card)
         .icount(true)
