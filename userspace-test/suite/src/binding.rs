@@ -80,7 +80,7 @@ pub struct Loaded;
 impl Drop for Loaded {
     fn drop(&mut self) {
         if !is_loaded() {
-            let _ = load();
+            let _ = load(&[]);
         }
     }
 }
@@ -91,13 +91,17 @@ pub fn is_loaded() -> bool {
     fs::exists("/sys/module/snd_sgring").unwrap_or(false)
 }
 
-/// Loads the module as the system does. The card is there when this returns.
+/// Loads the module as the system does, with `parameters` (`NAME=VALUE`). The card is there when this
+/// returns.
 ///
 /// # Errors
 ///
 /// When modprobe cannot be run or fails.
-pub fn load() -> io::Result<()> {
-    let output = Command::new("modprobe").arg("snd_sgring").output()?;
+pub fn load(parameters: &[&str]) -> io::Result<()> {
+    let output = Command::new("modprobe")
+        .arg("snd_sgring")
+        .args(parameters)
+        .output()?;
     match output.status.success() {
         true => Ok(()),
         false => Err(io::Error::other(

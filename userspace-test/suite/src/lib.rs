@@ -18,6 +18,7 @@ pub mod kmsg;
 pub mod pipe;
 pub mod proc;
 pub mod raw;
+pub mod scatter;
 pub mod seed;
 pub mod tap;
 pub mod window;

@@ -73,14 +73,27 @@ impl Window {
         Ok((first, second))
     }
 
+    /// New memory of this process's own, to be read and written.
+    ///
+    /// # Errors
+    ///
+    /// The errno of `mmap(2)`.
+    pub fn anonymous(bytes: usize) -> io::Result<Self> {
+        Self::own(bytes, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
     /// Addresses that nothing else is at.
     fn reserve(bytes: usize) -> io::Result<Self> {
+        Self::own(bytes, libc::PROT_NONE)
+    }
+
+    fn own(bytes: usize, protection: libc::c_int) -> io::Result<Self> {
         // SAFETY: An anonymous mapping at a place of the kernel's choice.
         let at = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 bytes,
-                libc::PROT_NONE,
+                protection,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
                 -1,
                 0,
@@ -235,6 +248,17 @@ impl Window {
     pub fn advise(&self, advice: libc::c_int) -> io::Result<()> {
         // SAFETY: As in `protect()`.
         check(unsafe { libc::madvise(self.at.cast(), self.bytes, advice) })
+    }
+
+    /// Gives back page `index`: `MADV_DONTNEED`.
+    ///
+    /// # Errors
+    ///
+    /// The errno of `madvise(2)`.
+    pub fn forget(&self, index: usize) -> io::Result<()> {
+        let at = self.byte(index * page()).cast();
+        // SAFETY: The page is this window's, and nobody has references into it.
+        check(unsafe { libc::madvise(at, page(), libc::MADV_DONTNEED) })
     }
 
     /// `mlock(2)`.

@@ -64,7 +64,7 @@ fn cycle() -> Outcome {
             card::number().is_err(),
             "round {round}: the card is still there"
         );
-        binding::load()?;
+        binding::load(&[])?;
     }
     card::plays()?;
     watch.quiet()
@@ -80,7 +80,7 @@ fn nothing_is_left() -> Outcome {
             config.map(&pcm)?.touch();
         }
         delete_module(MODULE)?;
-        binding::load()?;
+        binding::load(&[])?;
         Ok(())
     };
     for _ in 0..2 {
