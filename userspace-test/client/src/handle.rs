@@ -54,7 +54,8 @@ pub struct Stats {
     /// SYNC_PTR calls of the audio thread; none on a card whose records can be mapped, but one at
     /// the end of each pause.
     pub syncs: u64,
-    /// START calls: 1 for a stream that has begun.
+    /// START calls: 1 for a stream that has begun, and 1 more each time the driver itself stopped it
+    /// for an xrun.
     pub starts: u64,
     /// PREPARE, DRAIN and DROP calls of the audio thread.
     pub others: u64,
@@ -179,7 +180,8 @@ impl Handle {
     /// plays to the last of them, and [`Handle::wait`] returns. A card that cannot stop at any frame
     /// plays its period to the end. If more has been asked for already, the stream ends there.
     ///
-    /// One atomic store, seen at the next period: the data callback may call it.
+    /// One atomic store, seen at the next period: the data callback may call it. A paused stream
+    /// ends after it is played on.
     pub fn finish_at(&self, frames: u64) {
         self.0.end.store(frames, Relaxed);
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a file to a queue of samples, exactly.
 
-use rtrb::{Producer, PushError};
+use rtrb::Producer;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use symphonia::core::audio::AudioBufferRef;
 use symphonia::core::codecs::{CODEC_TYPE_NULL, Decoder, DecoderOptions};
 use symphonia::core::errors::Error as DecodeError;
@@ -133,7 +134,7 @@ pub(crate) type Decoded = Result<u64, String>;
 impl Source {
     /// Decodes all of the file into `queue`, interleaved, each sample written `copies` times, and
     /// returns the number of frames. Waits while the queue is full, until `cancel` is set. Calls
-    /// `look` with the queue after each packet.
+    /// `look` with the queue whenever something was put in.
     pub(crate) fn run<T: Output>(
         mut self,
         queue: &mut Producer<T>,
@@ -164,12 +165,9 @@ impl Source {
             frames += buffer.frames() as u64;
             samples.clear();
             interleave(&buffer, copies, &mut samples)?;
-            for &sample in &samples {
-                if !push(queue, sample, cancel) {
-                    return Ok(frames);
-                }
+            if !push(queue, &samples, cancel, &mut look) {
+                return Ok(frames);
             }
-            look(queue);
         }
         match self.frames {
             Some(promised) if promised != frames => Err(format!(
@@ -180,22 +178,29 @@ impl Source {
     }
 }
 
-/// Pushes one sample, waiting for room; false when cancelled.
-fn push<T>(queue: &mut Producer<T>, mut sample: T, cancel: &AtomicBool) -> bool {
-    loop {
-        match queue.push(sample) {
-            Ok(()) => return true,
-            Err(PushError::Full(back)) => {
-                if cancel.load(Ordering::Relaxed) || queue.is_abandoned() {
-                    return false;
-                }
-                sample = back;
-                // The consumer is the audio thread, which wakes nobody: look again when it has
-                // played a good part of the queue, which lasts for seconds.
-                std::thread::park_timeout(std::time::Duration::from_millis(50));
+/// Pushes `samples`, waiting for room; false when cancelled.
+fn push<T: Copy>(
+    queue: &mut Producer<T>,
+    mut samples: &[T],
+    cancel: &AtomicBool,
+    look: &mut impl FnMut(&Producer<T>),
+) -> bool {
+    while !samples.is_empty() {
+        let some = queue.slots().min(samples.len());
+        if some == 0 {
+            if cancel.load(Ordering::Relaxed) || queue.is_abandoned() {
+                return false;
             }
+            // The consumer is the audio thread, which wakes nobody: look again when it has played a
+            // part of the queue, which lasts for seconds.
+            std::thread::park_timeout(Duration::from_millis(50));
+        } else if let Ok(chunk) = queue.write_chunk_uninit(some) {
+            chunk.fill_from_iter(samples[..some].iter().copied());
+            samples = &samples[some..];
+            look(queue);
         }
     }
+    true
 }
 
 /// Appends the samples of a planar buffer frame by frame.
@@ -294,6 +299,28 @@ mod tests {
             (Kind::Integer(16), 1, 22_050, Some(3))
         );
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_packet_larger_than_the_queue_waits_for_room() {
+        let samples: Vec<i32> = (0..5000).collect();
+        let path = wav("small", 16, 1, &samples);
+        let source = open(&path).unwrap();
+        let (mut queue, mut out) = rtrb::RingBuffer::new(100);
+        let (filled, looks) = std::sync::mpsc::channel();
+        let decoder = std::thread::spawn(move || {
+            let cancel = AtomicBool::new(false);
+            source.run(&mut queue, 1, &cancel, |_| filled.send(()).unwrap())
+        });
+        let mut got: Vec<i16> = Vec::new();
+        // Each look follows something put in; none is left when the decoder has ended.
+        while looks.recv().is_ok() {
+            got.extend(std::iter::from_fn(|| out.pop().ok()));
+        }
+        assert_eq!(decoder.join().unwrap(), Ok(5000));
+        got.extend(std::iter::from_fn(|| out.pop().ok()));
+        std::fs::remove_file(path).unwrap();
+        assert!(got.iter().map(|&s| i32::from(s)).eq(samples));
     }
 
     #[test]
