@@ -306,7 +306,7 @@ mod tests {
         let samples: Vec<i32> = (0..5000).collect();
         let path = wav("small", 16, 1, &samples);
         let source = open(&path).unwrap();
-        let (mut queue, mut out) = rtrb::RingBuffer::new(100);
+        let (mut queue, mut out) = rtrb::RingBuffer::<i16>::new(100);
         let (filled, looks) = std::sync::mpsc::channel();
         let decoder = std::thread::spawn(move || {
             let cancel = AtomicBool::new(false);
