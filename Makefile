@@ -13,8 +13,8 @@ ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
 MAKEFLAGS += --jobs=3
 endif
 
-# FILE=, AUDIO=, KERNEL=, MIRROR= reach the scripts by the environment.
-export FILE AUDIO KERNEL MIRROR MIRROR_SECURITY
+# FILE=, AUDIO=, ONLY=, KERNEL=, MIRROR= reach the scripts by the environment.
+export FILE AUDIO ONLY KERNEL MIRROR MIRROR_SECURITY
 
 .PHONY: help
 help:
@@ -27,6 +27,7 @@ help:
 #:                   AUDIO=wav        where the sound goes: wav (judged), or to
 #:                                    be heard pipewire, pa, alsa, sdl
 #:   make test     all tests; the last line counts them
+#:                   ONLY=aplay       those with this in their names
 #:   make shell    an interactive guest with the card
 #:   make check    linters
 #:   make clean    remove outputs (programs, driver, results, VM runs)
