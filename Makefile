@@ -24,8 +24,6 @@ help:
 #:
 #:   make run      play a recording through the card and judge what came out
 #:                   FILE=song.flac   another recording (WAV or FLAC)
-#:                   AUDIO=wav        where the sound goes: wav (judged), or to
-#:                                    be heard pipewire, pa, alsa, sdl
 #:   make test     all tests; the last line counts them
 #:                   ONLY=aplay       those with this in their names
 #:   make shell    an interactive guest with the card
