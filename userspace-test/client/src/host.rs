@@ -518,3 +518,130 @@ impl Drop for RingStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::Ring;
+    use crate::sim::{Bench, Sim, now};
+    use assert_no_alloc::assert_no_alloc;
+    use std::sync::atomic::AtomicU32;
+
+    /// A device that no machine has.
+    fn nowhere() -> RingDevice {
+        let address = Address {
+            card: 31,
+            device: 7,
+        };
+        RingDevice::new(address, Options::default())
+    }
+
+    #[test]
+    fn every_format_goes_there_and_back() {
+        for format in FORMATS {
+            let there = sample_format(format).unwrap();
+            assert_eq!(kernel_format(there), Some(format));
+            assert_eq!(there.sample_size(), format.bytes());
+        }
+        assert_eq!(kernel_format(SampleFormat::U16), None);
+        assert_eq!(sample_format(Format::S24_3Le), None);
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_says_so() {
+        let device = nowhere();
+        assert_eq!(device.to_string(), "hw:31,7");
+        let id = device.id().unwrap();
+        assert_eq!(id.to_string(), "custom:ring:hw:card31,7");
+        assert_eq!(id.to_string().parse::<DeviceId>().unwrap(), id);
+        let error = device.default_output_config().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeviceNotAvailable);
+        assert!(!device.supports_output());
+        assert!(!device.supports_input());
+        assert!(device.handle().is_none());
+    }
+
+    #[test]
+    fn a_stream_of_nothing_is_refused_before_the_device_is_opened() {
+        let good = StreamConfig {
+            channels: 2,
+            sample_rate: 48_000,
+            buffer_size: BufferSize::Default,
+        };
+        let build = |config, format| {
+            let stream = nowhere().build_output_stream_raw(config, format, |_, _| {}, |_| {}, None);
+            stream.unwrap_err().kind()
+        };
+        let bad = [
+            StreamConfig {
+                channels: 0,
+                ..good
+            },
+            StreamConfig {
+                sample_rate: 0,
+                ..good
+            },
+            StreamConfig {
+                buffer_size: BufferSize::Fixed(0),
+                ..good
+            },
+        ];
+        for config in bad {
+            assert_eq!(build(config, SampleFormat::I16), ErrorKind::InvalidInput);
+        }
+        assert_eq!(build(good, SampleFormat::U64), ErrorKind::UnsupportedConfig);
+        assert_eq!(
+            build(good, SampleFormat::I16),
+            ErrorKind::DeviceNotAvailable
+        );
+    }
+
+    /// cpal's own types between the thread and the callbacks allocate nothing either, underruns
+    /// included, and times are those of the card.
+    #[test]
+    fn the_way_through_cpal_allocates_nothing() {
+        let setup = Setup {
+            ring: Ring::new(100, 400, 400 << 20).unwrap(),
+            format: FORMATS[0],
+            frame_bytes: 4,
+            rate: 48_000,
+            perfect_drain: true,
+        };
+        let bench = Arc::new(Bench::default());
+        let shared = Arc::new(Shared::new().unwrap());
+        let handle = Handle(shared.clone());
+        handle.finish_at(10_000);
+        let (xruns, stalled) = (Arc::new(AtomicU32::new(0)), bench.clone());
+        let counted = xruns.clone();
+        let (mut calls, mut last) = (0u64, StreamInstant::new(0, 0));
+        let callbacks = Callbacks {
+            data: move |data: &mut Data, info: &OutputCallbackInfo| {
+                let samples = data.as_slice_mut::<i16>().unwrap();
+                assert_eq!(samples.len(), 200);
+                assert!(samples.iter().all(|&s| s == 0));
+                samples.fill(7);
+                let time = info.timestamp();
+                assert!(time.playback >= time.callback && time.playback >= last);
+                last = time.playback;
+                calls += 1;
+                if calls == 50 {
+                    stalled.stall.store(1000, Ordering::Relaxed);
+                }
+            },
+            error: move |error: Error| {
+                assert_eq!(error.kind(), ErrorKind::Xrun);
+                counted.fetch_add(1, Ordering::Relaxed);
+            },
+            format: SampleFormat::I16,
+        };
+        let card = Sim::new(&setup, bench.clone(), shared.clone());
+        let mut worker = Worker::new(card, callbacks, shared.clone(), setup);
+        shared.set_command(Command::Play);
+        assert_no_alloc(|| worker.run(now));
+        assert_eq!(handle.wait(Duration::ZERO), Some(crate::End::Drained));
+        assert_eq!(xruns.load(Ordering::Relaxed), 1);
+        let played = bench.played.lock().unwrap();
+        let heard = played.iter().filter(|&&b| b == 7).count();
+        assert_eq!(heard, 2 * 10_000);
+    }
+}

@@ -15,6 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// Aborts a test that allocates where it said that it would not.
+#[global_allocator]
+static ALLOCATOR: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
+
 /// What a test sees of the card.
 #[derive(Debug, Default)]
 pub(crate) struct Bench {

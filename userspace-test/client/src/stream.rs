@@ -172,7 +172,7 @@ impl<C: Card, K: Client> Worker<C, K> {
 
     /// Runs to the end of the stream. `now` is the time on `CLOCK_MONOTONIC`, for what is written
     /// before the card has a position.
-    pub(crate) fn run(mut self, now: impl Fn() -> Duration) {
+    pub(crate) fn run(&mut self, now: impl Fn() -> Duration) {
         let stop = loop {
             if let Err(stop) = self.turn(&now) {
                 break stop;

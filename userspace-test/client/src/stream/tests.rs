@@ -4,11 +4,8 @@
 use super::*;
 use crate::handle::Handle;
 use crate::sim::{Bench, Sim, now};
-use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+use assert_no_alloc::assert_no_alloc;
 use proptest::prelude::*;
-
-#[global_allocator]
-static ALLOCATOR: AllocDisabler = AllocDisabler;
 
 /// What a callback does beside writing, by its number.
 type Deed = Box<dyn FnMut(u64, &Bench) + Send>;
