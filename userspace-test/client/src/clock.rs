@@ -60,8 +60,8 @@ impl Clock {
         (missing + self.buffer / 4) / self.buffer * self.buffer
     }
 
-    /// When a frame that is `ahead` frames after the hardware's position at `tstamp` is heard. Never
-    /// earlier than any time given before.
+    /// When a frame that is `ahead` frames after the hardware's position at `tstamp` is heard.
+    /// Never earlier than any time given before.
     pub(crate) fn heard(&mut self, tstamp: Duration, ahead: u64) -> Duration {
         self.floor = self.floor.max(tstamp + duration(ahead, self.rate));
         self.floor

@@ -54,8 +54,8 @@ pub struct Stats {
     /// SYNC_PTR calls of the audio thread; none on a card whose records can be mapped, but one at
     /// the end of each pause.
     pub syncs: u64,
-    /// START calls: 1 for a stream that has begun, and 1 more each time the driver itself stopped it
-    /// for an xrun.
+    /// START calls: 1 for a stream that has begun, and 1 more each time the driver itself stopped
+    /// it for an xrun.
     pub starts: u64,
     /// PREPARE, DRAIN and DROP calls of the audio thread.
     pub others: u64,
@@ -175,10 +175,10 @@ impl Shared {
 pub struct Handle(pub(crate) Arc<Shared>);
 
 impl Handle {
-    /// Ends the stream after its first `frames` frames, counted over all that the data callback
-    /// was asked for. What the callback writes beyond them is replaced by silence, the card
-    /// plays to the last of them, and [`Handle::wait`] returns. A card that cannot stop at any frame
-    /// plays its period to the end. If more has been asked for already, the stream ends there.
+    /// Ends the stream after its first `frames` frames, counted over all that the data callback was
+    /// asked for. What the callback writes beyond them is replaced by silence, the card plays to
+    /// the last of them, and [`Handle::wait`] returns. A card that cannot stop at any frame plays
+    /// its period to the end. If more has been asked for already, the stream ends there.
     ///
     /// One atomic store, seen at the next period: the data callback may call it. A paused stream
     /// ends after it is played on.

@@ -28,12 +28,13 @@ pub struct Options {
     /// Periods in the ring, at least 2; a card that cannot gives as near as it can. More of them
     /// forgive a longer delay of the audio thread, and add as much latency.
     pub periods: u32,
-    /// `SCHED_FIFO` priority of the audio thread, 1 to 99; `None` leaves it an ordinary thread. Where
-    /// it is refused, the error callback gets [`ErrorKind::RealtimeDenied`] once, and the stream
-    /// plays on without.
+    /// `SCHED_FIFO` priority of the audio thread, 1 to 99; `None` leaves it an ordinary thread.
+    /// Where it is refused, the error callback gets [`ErrorKind::RealtimeDenied`] once, and the
+    /// stream plays on without.
     pub priority: Option<u8>,
     /// Use SYNC_PTR even where the status and control records can be mapped: three system calls a
-    /// period instead of one. For comparing the two, and for trying on one machine what others need.
+    /// period instead of one. For comparing the two, and for trying on one machine what others
+    /// need.
     pub sync_ptr: bool,
 }
 

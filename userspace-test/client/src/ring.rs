@@ -15,8 +15,8 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// A ring of `buffer` frames in periods of `period`. `None` unless the ring is a whole number of
-    /// periods, at least two, and the boundary a whole number of rings, at least two.
+    /// A ring of `buffer` frames in periods of `period`. `None` unless the ring is a whole number
+    /// of periods, at least two, and the boundary a whole number of rings, at least two.
     pub(crate) fn new(period: u64, buffer: u64, boundary: u64) -> Option<Self> {
         let multiple = |whole: u64, part: u64| part > 0 && whole % part == 0 && whole / part >= 2;
         let good = multiple(buffer, period)

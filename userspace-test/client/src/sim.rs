@@ -2,9 +2,9 @@
 //! A card of memory and a clock that only moves when told: the PCM behind the tests of the audio
 //! thread.
 //!
-//! It plays from a ring in a memfd, keeps the positions in `0..boundary` as the kernel does, silences
-//! what it has played, and records it. Time is counted in frames: it passes a period at a time while
-//! the thread waits, and by as much as a test says while a callback runs.
+//! It plays from a ring in a memfd, keeps the positions in `0..boundary` as the kernel does,
+//! silences what it has played, and records it. Time is counted in frames: it passes a period at a
+//! time while the thread waits, and by as much as a test says while a callback runs.
 
 use crate::handle::{Command, Shared};
 use crate::ring::Ring;

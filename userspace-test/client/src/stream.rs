@@ -3,13 +3,13 @@
 //!
 //! The PCM runs free: its thresholds are out of reach, so nothing that the application does or
 //! omits stops it, and the kernel overwrites with silence what has been played. The thread sleeps
-//! in one poll(2) a period, has the callback write straight into the ring while a whole period
-//! is free, and publishes its position after each. Where status and control records are mapped, that
-//! is all: no other system call. An underrun is silence already; the thread takes up again
-//! whole periods further on, and the stream keeps its clock.
+//! in one poll(2) a period, has the callback write straight into the ring while a whole period is
+//! free, and publishes its position after each. Where status and control records are mapped, that
+//! is all: no other system call. An underrun is silence already; the thread takes up again whole
+//! periods further on, and the stream keeps its clock.
 //!
-//! From START to the end the loop takes no lock, allocates nothing and logs nothing. A callback that
-//! panics has its period silenced, and the stream ends.
+//! From START to the end the loop takes no lock, allocates nothing and logs nothing. A callback
+//! that panics has its period silenced, and the stream ends.
 
 use crate::clock::Clock;
 use crate::handle::{Command, End, Shared, count};

@@ -11,11 +11,11 @@ pub trait Signal: Sample {
 
 /// A seeded signal, the same on every machine.
 ///
-/// No sample is zero, so silence is never part of it. With two or more channels of 16 bits the first
-/// 65535^2 frames all differ (a day at 48 kHz), with 32-bit samples the first 2^32 - 1: each frame
-/// of any ring is one of a kind. One channel of 16 bits cannot tell that many apart: there, frames
-/// differ within each block of 65535 frames from a multiple of 65535, and the order of the next
-/// block is another one.
+/// No sample is zero, so silence is never part of it. With two or more channels of 16 bits the
+/// first 65535^2 frames all differ (a day at 48 kHz), with 32-bit samples the first 2^32 - 1: each
+/// frame of any ring is one of a kind. One channel of 16 bits cannot tell that many apart: there,
+/// frames differ within each block of 65535 frames from a multiple of 65535, and the order of the
+/// next block is another one.
 ///
 /// It sounds like white noise at full scale: turn down what you do not want to hear.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 //!
 //! The capture is walked along the reference. Where they part, the smallest damage is sought after
 //! which they agree again: frames changed in place, frames missing, or frames too many. Small
-//! damage is sought by trying sizes in turn, any other through an [`Index`] of the reference. Each step
-//! costs as much as it advances, so the whole is linear in the length of both.
+//! damage is sought by trying sizes in turn, any other through an [`Index`] of the reference. Each
+//! step costs as much as it advances, so the whole is linear in the length of both.
 
 use crate::audio::{Audio, Sample};
 use crate::search::{BLOCK, Index, Roll};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Seeded test signals, and a judge of what a sound card made of them.
 //!
-//! [`Generator`] makes signals in which each frame says which one it is. [`judge`] compares a capture
-//! with what was played and says what happened to it: nothing (bit-exact), or which frames were
-//! lost, repeated, changed or put elsewhere. It works on recordings as well, where frames do
+//! [`Generator`] makes signals in which each frame says which one it is. [`judge`] compares a
+//! capture with what was played and says what happened to it: nothing (bit-exact), or which frames
+//! were lost, repeated, changed or put elsewhere. It works on recordings as well, where frames do
 //! repeat, and reports the smallest damage that explains the capture.
 //!
 //! The library does no input or output and has no dependency; the programs `sgring-signal` and

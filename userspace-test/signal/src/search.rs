@@ -2,8 +2,8 @@
 //! Where in the reference a stretch of the capture comes from.
 //!
 //! The reference is cut into blocks of [`BLOCK`] frames whose hashes are sorted; a hash rolled over
-//! the capture finds each block again at any offset. Memory is one entry a block, time is one step a
-//! frame of the capture, whatever the offset.
+//! the capture finds each block again at any offset. Memory is one entry a block, time is one step
+//! a frame of the capture, whatever the offset.
 
 use crate::audio::Audio;
 use crate::audio::Sample;

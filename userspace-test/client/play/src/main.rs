@@ -9,7 +9,7 @@ mod decode;
 mod play;
 mod progress;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, ValueEnum, value_parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,14 +29,17 @@ struct Arguments {
     /// The card: hw:CARD,DEVICE by number or id [default: the first one]
     #[arg(long)]
     device: Option<String>,
-    /// Frames in a period, the frames that the card plays between two wakeups [default: about 10 ms]
-    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Frames in a period, the frames that the card plays between two wakeups [default: about 10
+    /// ms]
+    #[arg(long, value_name = "FRAMES", value_parser = value_parser!(u32).range(1..))]
     period: Option<u32>,
     /// Periods in the ring
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(value_parser = value_parser!(u32).range(2..))]
     periods: u32,
     /// SCHED_FIFO priority of the audio thread; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=99))]
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(value_parser = value_parser!(u8).range(0..=99))]
     priority: u8,
     /// Use SYNC_PTR in place of the mapped status and control records, for comparison
     #[arg(long)]

@@ -365,7 +365,8 @@ proptest! {
         turns in 2u64..5,
     ) {
         let mut scene = Scene::new(period, periods, length);
-        // Two turns are as near as a boundary comes while a full ring is still told from a late one.
+        // Two turns are as near as a boundary comes while a full ring is still told from a late
+        // one.
         scene.turns = turns + 1;
         let outcome = scene.play();
         check(&outcome, length, false);

@@ -2,8 +2,8 @@
 //! The kernel's PCM interface, without alsa-lib.
 //!
 //! [`Pcm`] is an open PCM file and its ioctls; [`Mapping`], [`StatusPage`], [`ControlPage`] and
-//! [`PlaybackRing`] are what can be mapped from it. Nothing here has a policy of its own: every call
-//! is one system call, and its errno comes back in the [`std::io::Error`].
+//! [`PlaybackRing`] are what can be mapped from it. Nothing here has a policy of its own: every
+//! call is one system call, and its errno comes back in the [`std::io::Error`].
 //!
 //! This module is the home of the crate's `unsafe`. What it offers is safe to call in any order
 //! and on any card: a wrong call gets an error, or the signal that the kernel documents for a
