@@ -27,6 +27,7 @@ use kernel::{
 };
 
 mod card;
+mod drain;
 mod elapsed;
 mod irq;
 mod mmap;

@@ -84,6 +84,8 @@ pub(crate) struct Stream {
     ring_frames: Atomic<u32>,
     /// The card's position that `pointer` last reported, frames since PREPARE. Stream lock.
     hw_ptr: Atomic<u64>,
+    /// The card was told where to end, and takes that once. Stream lock.
+    draining: Atomic<bool>,
 }
 
 pub(crate) struct Pcm;
@@ -187,6 +189,7 @@ impl PcmOps for Pcm {
                 ring <- new_mutex!(None),
                 ring_frames: Atomic::new(0),
                 hw_ptr: Atomic::new(0),
+                draining: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
@@ -238,6 +241,7 @@ impl PcmOps for Pcm {
         let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
         stream.card.slot(stream.index)?.reset_irqs();
         stream.hw_ptr.store(0, Relaxed);
+        stream.draining.store(false, Relaxed);
         stream.ring_frames.store(configured.params.ring, Relaxed);
         stream.set_up(configured, !substream.no_period_wakeup())
     }
@@ -247,6 +251,7 @@ impl PcmOps for Pcm {
             Trigger::Start | Trigger::Resume => stream.command(regs::SGRING_CMD_START),
             Trigger::Pause => stream.command(regs::SGRING_CMD_PAUSE),
             Trigger::Stop => stream.command(regs::SGRING_CMD_STOP),
+            Trigger::Drain if stream.draining.load(Relaxed) => Ok(()),
             Trigger::Drain => {
                 let queued = position::queued(
                     substream.appl_ptr(),
@@ -260,7 +265,9 @@ impl PcmOps for Pcm {
                     .registers
                     .stream(stream.index)?
                     .write64(regs::SGRING_S_DRAIN_END, end)?;
-                stream.command(regs::SGRING_CMD_DRAIN)
+                stream.command(regs::SGRING_CMD_DRAIN)?;
+                stream.draining.store(true, Relaxed);
+                Ok(())
             }
         }
     }

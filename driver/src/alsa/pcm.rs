@@ -13,6 +13,7 @@
 //! `OpenStream` as long as the core has its address.
 
 use super::{
+    drain::StartedDrain,
     elapsed::Elapsed,
     mmap,
     substream::{
@@ -51,7 +52,7 @@ pub(crate) enum Trigger {
     Stop,
     Pause,
     Resume,
-    /// The stream goes on until everything that is queued has been played.
+    /// The stream goes on until everything that is queued has been played. May come twice.
     Drain,
 }
 
@@ -107,6 +108,8 @@ struct OpenStream<S> {
     /// Held while `runtime->dma_area` points into it.
     #[pin]
     area: Mutex<Option<Arc<ScatterRing>>>,
+    #[pin]
+    drain: StartedDrain,
 }
 
 pub(super) struct Adapter<T: PcmOps>(T);
@@ -200,6 +203,9 @@ impl<T: PcmOps> Adapter<T> {
                 pin_init!(OpenStream {
                     stream: T::open(card, &opening)?,
                     area <- new_mutex!(None),
+                    // SAFETY: `close` cancels it, and comes before the runtime is freed. No start
+                    // comes after `close`.
+                    drain <- unsafe { StartedDrain::new(substream) },
                 }? Error),
                 GFP_KERNEL,
             )?;
@@ -233,6 +239,8 @@ impl<T: PcmOps> Adapter<T> {
     ///
     /// For the sound core: `substream` is valid and being closed.
     unsafe extern "C" fn close(substream: *mut sys::snd_pcm_substream) -> c_int {
+        // SAFETY: The substream is open until this call has returned.
+        unsafe { Self::open_stream(substream) }.drain.cancel();
         // SAFETY: The substream is valid. An error would have failed `open`.
         let _ = unsafe { Self::with_notifier(substream, Elapsed::detach) };
         0
@@ -310,7 +318,11 @@ impl<T: PcmOps> Adapter<T> {
             // SAFETY: `trigger` is running for `substream`.
             let locked = unsafe { Locked::from_raw(substream) };
             // SAFETY: The substream is open during the call.
-            T::trigger(unsafe { Self::stream(substream) }, &locked, command)?;
+            let open = unsafe { Self::open_stream(substream) };
+            T::trigger(open.stream.as_ref(), &locked, command)?;
+            if command == Trigger::Start && locked.wants_drain_trigger() {
+                open.drain.look_soon();
+            }
             Ok(0)
         })
     }

@@ -282,6 +282,14 @@ impl Locked<'_> {
         unsafe { (*self.ptr).runtime }
     }
 
+    /// Whether it plays and is of a card that ends a drain by itself.
+    pub(super) fn wants_drain_trigger(&self) -> bool {
+        // SAFETY: By the type invariant.
+        let (direction, info) = unsafe { ((*self.ptr).stream, (*self.runtime()).hw.info) };
+        direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int
+            && info & sys::SNDRV_PCM_INFO_DRAIN_TRIGGER != 0
+    }
+
     /// The client's position, in frames modulo [`Self::boundary`]. Whatever user space wrote there.
     pub(crate) fn appl_ptr(&self) -> u64 {
         // SAFETY: By the type invariant.
