@@ -14,6 +14,7 @@ use cpal::{BufferSize, SampleFormat, StreamConfig};
 use cpal_alsa_mmap::{End, Handle, Options, RingDevice, RingHost, Stats};
 use rtrb::Consumer;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -210,8 +211,12 @@ impl<T: Output> Feed<T> {
 pub(crate) fn play(arguments: &Arguments, file: &Path) -> Result<u8, String> {
     // Before anything else: an interrupt ends the stream as it should from here on.
     let signal = Arc::new(AtomicUsize::new(0));
+    // A second one ends the process, whatever it waits for.
+    let again = Arc::new(AtomicBool::new(false));
     for number in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)
+        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&again))
+            .and_then(|_| flag::register(number, Arc::clone(&again)))
+            .and_then(|_| flag::register_usize(number, Arc::clone(&signal), number as usize))
             .map_err(|e| format!("signal handler: {e}"))?;
     }
     let source = decode::open(file)?;
