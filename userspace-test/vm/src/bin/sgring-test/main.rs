@@ -7,6 +7,7 @@
 
 mod collection;
 mod journeys;
+mod musts;
 mod parse;
 mod report;
 mod shards;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Readers of other programs' results: libtest, TAP, and TAP in kselftest.
 
+use crate::musts::Musts;
 use crate::report::{Recorder, Verdict, clean};
 
 /// `cargo test` output, both streams together.
@@ -129,6 +130,7 @@ pub struct Tap {
     failed: usize,
     notes: Vec<String>,
     rules: bool,
+    musts: Musts,
 }
 
 impl Tap {
@@ -136,6 +138,14 @@ impl Tap {
     pub fn with_rules() -> Self {
         Self {
             rules: true,
+            ..Self::default()
+        }
+    }
+
+    /// Of a program whose rules are known from elsewhere.
+    pub fn with_musts(musts: Musts) -> Self {
+        Self {
+            musts,
             ..Self::default()
         }
     }
@@ -151,7 +161,7 @@ impl Tap {
             let proves = if notes.first().is_some_and(|n| self.rules || names_rule(n)) {
                 notes.remove(0)
             } else {
-                String::new()
+                self.musts.of(name).unwrap_or_default().to_owned()
             };
             let why = notes.join("\n");
             let verdict = match (ok, skip) {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use sgring_vm::{Config, Layout, Vm, dmesg};
 
 use crate::collection::{self, Program};
+use crate::musts::Musts;
 use crate::parse::{self, Tap};
 use crate::report::{Planned, Recorder, Verdict};
 use crate::{Context, Shard, Unit};
@@ -47,7 +48,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
             move |context, rec| {
                 let mut command = Command::new(&path);
                 command.current_dir(context.layout.checkout());
-                tap_program(context, command, &prefix, rec);
+                tap_program(context, command, Tap::default(), &prefix, rec);
             },
         ));
     }
@@ -169,12 +170,19 @@ fn device(context: &Context, rec: &mut Recorder<'_>) {
         .args(["--tap", "-k"])
         .env("QTEST_QEMU_BINARY", context.layout.qemu())
         .env("G_TEST_DBUS_DAEMON", "/bin/false");
-    tap_program(context, command, "device", rec);
+    let sources = context.layout.checkout().join("qemu-device/tests/sgring");
+    let tap = Tap::with_musts(Musts::read(&sources));
+    tap_program(context, command, tap, "device", rec);
 }
 
-fn tap_program(context: &Context, command: Command, prefix: &str, rec: &mut Recorder<'_>) {
+fn tap_program(
+    context: &Context,
+    command: Command,
+    mut tap: Tap,
+    prefix: &str,
+    rec: &mut Recorder<'_>,
+) {
     let log = context.layout.results().join(format!("{prefix}.log"));
-    let mut tap = Tap::default();
     let ended = logged(context, command, &log, |line| {
         // glib's grouping and its paths are no part of a test's name.
         let line = line.trim_start().replace("/x86_64/sgring/", "");
