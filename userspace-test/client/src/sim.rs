@@ -54,6 +54,8 @@ pub(crate) struct Sim {
     now: u64,
     /// When `hardware` was published.
     seen: u64,
+    /// When the last wait began, and how many began then.
+    waits: (u64, u32),
 }
 
 impl Sim {
@@ -81,6 +83,7 @@ impl Sim {
             application: 0,
             now: 0,
             seen: 0,
+            waits: (0, 0),
         }
     }
 
@@ -88,7 +91,11 @@ impl Sim {
     fn pass(&mut self, mut frames: u64) {
         while frames > 0 {
             let to_period = self.ring.period() - self.hardware % self.ring.period();
-            let step = frames.min(to_period);
+            let mut step = frames.min(to_period);
+            if self.state == State::Draining && self.perfect_drain {
+                let left = self.ring.distance(self.hardware, self.application);
+                step = step.min(left.max(1) as u64);
+            }
             frames -= step;
             self.now += step;
             if matches!(self.state, State::Running | State::Draining) {
@@ -114,7 +121,7 @@ impl Sim {
             self.bench.xrun_at.store(0, Relaxed);
             self.state = State::Xrun;
         } else if self.state == State::Draining
-            && self.hardware % self.ring.period() == 0
+            && (self.perfect_drain || self.hardware % self.ring.period() == 0)
             && self.ring.distance(self.hardware, self.application) <= 0
         {
             self.state = State::Setup;
@@ -124,6 +131,11 @@ impl Sim {
 
 impl Card for Sim {
     fn wait(&mut self) -> io::Result<()> {
+        self.waits = match self.waits {
+            (at, waits) if at == self.now => (at, waits + 1),
+            _ => (self.now, 0),
+        };
+        assert!(self.waits.1 < 100, "the thread spins");
         self.pass(self.bench.stall.swap(0, Relaxed));
         let blind = self.bench.blind.swap(0, Relaxed);
         self.now += blind / self.ring.buffer() * self.ring.buffer();
