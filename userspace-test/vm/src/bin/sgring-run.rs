@@ -21,7 +21,7 @@ Exit status: 0 bit-exact; 1 not; 125 the VM failed, or FILE cannot be played;
 
 /// Play FILE in a guest through the sgring card and judge what came out.
 #[derive(Debug, Parser)]
-#[command(name = "make run", after_help = AFTER_HELP, max_term_width = 90)]
+#[command(name = "make run", bin_name = "make run", after_help = AFTER_HELP, max_term_width = 90)]
 struct Args {
     /// Where the sound goes; only wav can be judged, and is built so far
     #[arg(long, default_value = "wav", env = "AUDIO", value_name = "BACKEND")]

@@ -30,12 +30,12 @@ Examples:
   scripts/vm --share ~/music -- sgring-play album/song.flac
   scripts/vm --icount -- 'aplay -M -D hw:0,0 -r 48000 -f S16_LE -c 2 -d 1 /dev/zero'
   scripts/vm --card hda --audiodev pipewire -- speaker-test -c 2 -l 1
-  scripts/vm --trace 'sgring_*' --modparam max_ring_bytes=65536 -- ./my-test
+  scripts/vm --share . --trace 'sgring_*' --modparam max_ring_bytes=65536 -- ./my-test
   scripts/vm                                   # a shell with the card";
 
 /// Run COMMAND in a VM with the sgring sound card, or another.
 #[derive(Debug, Parser)]
-#[command(name = "scripts/vm", after_help = AFTER_HELP, max_term_width = 90)]
+#[command(name = "scripts/vm", bin_name = "scripts/vm", after_help = AFTER_HELP, max_term_width = 90)]
 struct Args {
     /// The sound card in the guest
     #[arg(long, value_enum, default_value_t, value_name = "CARD")]

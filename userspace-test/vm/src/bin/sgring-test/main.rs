@@ -41,7 +41,7 @@ Exit status: 0 all passed, 1 something failed, 125 bad options, 130 Ctrl-C.";
 
 /// Run the tests; the last line counts them.
 #[derive(Debug, Parser)]
-#[command(name = "scripts/test", after_help = AFTER_HELP, max_term_width = 90)]
+#[command(name = "scripts/test", bin_name = "scripts/test", after_help = AFTER_HELP, max_term_width = 90)]
 struct Args {
     /// Only tests with this in their names, such as ring_pgoff or aplay-m-48000
     #[arg(long, value_name = "PATTERN")]

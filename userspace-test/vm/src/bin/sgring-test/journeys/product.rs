@@ -3,11 +3,11 @@
 //! codes.
 
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::folder;
 use crate::report::{Planned, Recorder};
@@ -20,7 +20,7 @@ type Journey = (
     fn(&Context) -> Result<(), String>,
 );
 
-const JOURNEYS: [Journey; 9] = [
+const JOURNEYS: [Journey; 10] = [
     (
         "vm-streams-and-status",
         "stdin, stdout and stderr come apart and whole, the exit status through",
@@ -51,6 +51,11 @@ const JOURNEYS: [Journey; 9] = [
         "vm-interrupt",
         "Ctrl-C ends the guest and QEMU cleanly",
         interrupt,
+    ),
+    (
+        "vm-qemu-killed",
+        "a QEMU that dies is an error, at once, and says how",
+        killed,
     ),
     (
         "vm-terminal",
@@ -210,37 +215,44 @@ fn timeout(context: &Context) -> Result<(), String> {
     expect(&output(vm(context, &args))?, 124, "longer than 2 s")
 }
 
-fn interrupt(context: &Context) -> Result<(), String> {
+/// A VM whose command has started, and its QEMU's process.
+fn started(context: &Context) -> Result<(Child, Pid), String> {
     let mut child = vm(
         context,
         &["--card", "none", "--", "echo started; sleep 1000"],
     )
     .spawn()
     .map_err(|e| e.to_string())?;
-    let started = read_line(&mut child)?;
+    let line = read_line(&mut child)?;
     let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let qemu = std::fs::read_to_string(children)
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .ok_or("no pid")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).map_err(|e| e.to_string())?;
-    let since = Instant::now();
-    let output = child.wait_with_output().map_err(|e| e.to_string())?;
-    if output.status.signal().is_some() || started != "started" {
-        return Err(format!("{} after {started:?}", output.status));
+    let qemu = std::fs::read_to_string(children).unwrap_or_default();
+    match qemu.trim().parse().ok().and_then(Pid::from_raw) {
+        Some(qemu) if line == "started" => Ok((child, qemu)),
+        _ => Err(format!("said {line:?}; children: {qemu:?}")),
     }
+}
+
+fn send(pid: Pid, signal: Signal) -> Result<(), String> {
+    kill_process(pid, signal).map_err(|e| e.to_string())
+}
+
+fn interrupt(context: &Context) -> Result<(), String> {
+    let (child, qemu) = started(context)?;
+    let ours = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    send(ours.ok_or("no process")?, Signal::INT)?;
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
     expect(&output, 130, "interrupted")?;
-    if qemu.is_empty() || Path::new("/proc").join(&qemu).exists() {
-        return Err(format!(
-            "QEMU, process {qemu:?}, is still there after {:?}",
-            since.elapsed()
-        ));
+    if test_kill_process(qemu).is_ok() {
+        return Err(format!("QEMU, process {qemu:?}, is still there"));
     }
     Ok(())
+}
+
+fn killed(context: &Context) -> Result<(), String> {
+    let (child, qemu) = started(context)?;
+    send(qemu, Signal::KILL)?;
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    expect(&output, 125, "QEMU was killed by signal 9")
 }
 
 fn read_line(child: &mut Child) -> Result<String, String> {
