@@ -6,6 +6,7 @@
 
 mod cards;
 mod exact;
+mod memory;
 mod module;
 mod player;
 mod product;
@@ -24,6 +25,7 @@ pub fn units() -> Vec<Unit> {
     units.extend(exact::units());
     units.extend(steady::units());
     units.extend(module::units());
+    units.extend(memory::units());
     units.extend(cards::units());
     units.extend(product::units());
     units

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The memory that the card fetches from: in pieces, and where DMA is bounced.
+//!
+//! On a machine that was just booted a ring of separate pages is one run of page frames, and its table
+//! has one descriptor: only in scattered memory does a bit-exact recording say that the table is right.
+
+use sgring_vm::recording::Recording;
+use sgring_vm::{Config, Vm};
+
+use super::{check_clean, clean, exact, folder, seeded, tap, value};
+use crate::report::{Planned, Recorder};
+use crate::{Context, Shard, Unit};
+
+const RATE: u32 = 48_000;
+/// 1 MiB, 256 pages: frames of four bytes.
+const RING: u32 = 262_144;
+const PERIOD: u32 = 16_384;
+/// Once round the ring and a bit, so that each page is fetched.
+const FRAMES: u64 = 300_007;
+/// Descriptors from which on a table counts as one of a scattered ring.
+const PIECES: u64 = 100;
+
+pub fn units() -> Vec<Unit> {
+    let scattered = vec![
+        Planned::new(
+            "memory-scattered",
+            "M1 M13: a ring in hundreds of pieces plays bit-exact, wav and tap",
+        ),
+        clean("memory-scattered"),
+    ];
+    let bounced = vec![
+        Planned::new(
+            "memory-bounced",
+            "M14: where DMA is bounced the driver refuses, and the log says so",
+        ),
+        clean("memory-bounced"),
+    ];
+    vec![
+        Unit::new(
+            Shard::Journey,
+            "memory-scattered",
+            scattered,
+            |context, rec| {
+                if let Err(e) = in_pieces(context, rec) {
+                    rec.abort(e);
+                }
+            },
+        ),
+        Unit::new(Shard::Journey, "memory-bounced", bounced, |context, rec| {
+            if let Err(e) = refused(context, rec) {
+                rec.abort(e);
+            }
+        }),
+    ]
+}
+
+fn in_pieces(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
+    let dir = folder(context, "memory-scattered")?;
+    let clip = seeded(11, RATE, 2, FRAMES);
+    clip.write_wav(&dir.join("clip.wav"))?;
+    let command = format!(
+        "/clips/scatter-memory aplay -q -M -D hw:0,0 --period-size={PERIOD} --buffer-size={RING} /clips/clip.wav"
+    );
+    let config = Config::new([command])
+        .name("memory-scattered")
+        .icount(true)
+        .trace("sgring_prepare")
+        .file(&dir, "/clips")
+        .file(
+            context.layout.programs().join("scatter-memory"),
+            "/clips/scatter-memory",
+        );
+    let outcome = Vm::run(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
+    check_clean("memory-scattered", &outcome, rec);
+    let log = outcome.qemu_log();
+    let pieces = log
+        .lines()
+        .filter(|line| line.contains("sgring_prepare "))
+        .filter_map(|line| value(line, "segments"))
+        .max()
+        .unwrap_or(0);
+    let result = if outcome.status != 0 {
+        Err(format!("status {}\n{}", outcome.status, outcome.stderr()))
+    } else if pieces < PIECES {
+        Err(format!(
+            "{pieces} descriptors: the ring is not in pieces\n{log}"
+        ))
+    } else {
+        let clips = [clip];
+        let wav = Recording::from_capture(&outcome.dir.join("capture.wav"))?.cut(&clips);
+        let tap = tap(&outcome, RATE, 2)?.cut(&clips);
+        exact("capture.wav", &clips[0], wav[0].as_ref())
+            .and_then(|()| exact("tap.raw", &clips[0], tap[0].as_ref()))
+    };
+    rec.case(
+        "memory-scattered",
+        result.map_err(|e| format!("{e}\nrun: {}", outcome.dir.path().display())),
+    );
+    Ok(())
+}
+
+fn refused(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
+    let config = Config::new([
+        "aplay -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 -d 1 /dev/zero; echo \"aplay $?\"",
+    ])
+    .name("memory-bounced")
+    .icount(true)
+    .kernel_arg("swiotlb=force");
+    let outcome = Vm::run(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
+    check_clean("memory-bounced", &outcome, rec);
+    let said = outcome
+        .serial()
+        .contains("DMA of this device is bounced or not coherent");
+    rec.case(
+        "memory-bounced",
+        if outcome.stdout().contains("aplay 1") && said {
+            Ok(())
+        } else {
+            Err(format!(
+                "{}{}\nthe log {} it\nrun: {}",
+                outcome.stdout(),
+                outcome.stderr(),
+                if said { "says" } else { "does not say" },
+                outcome.dir.path().display()
+            ))
+        },
+    );
+    Ok(())
+}
