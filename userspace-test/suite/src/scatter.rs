@@ -13,6 +13,8 @@ use std::io;
 /// Not taken page by page, in kB: the kernel needs some to go on.
 const LEFT: u64 = 40 * 1024;
 const HUGE: usize = 2 << 20;
+/// How eagerly the kernel puts memory together again in its idle time, in percent.
+const PROACTIVE: &str = "/proc/sys/vm/compaction_proactiveness";
 const DEFRAG: &str = "/sys/kernel/mm/transparent_hugepage/defrag";
 
 /// Scattered memory, until it is dropped.
@@ -21,6 +23,7 @@ pub struct Scattered {
     _pages: Vec<Window>,
     _huge: Vec<Window>,
     defrag: String,
+    proactive: String,
 }
 
 impl Scattered {
@@ -34,6 +37,8 @@ impl Scattered {
         // Nobody puts together again what was scattered.
         let defrag = chosen(&fs::read_to_string(DEFRAG)?);
         fs::write(DEFRAG, "never")?;
+        let proactive = fs::read_to_string(PROACTIVE)?;
+        fs::write(PROACTIVE, "0")?;
 
         let mut pages = Vec::new();
         while free_memory()? > LEFT {
@@ -62,6 +67,7 @@ impl Scattered {
             _pages: pages,
             _huge: huge,
             defrag,
+            proactive,
         })
     }
 }
@@ -69,6 +75,7 @@ impl Scattered {
 impl Drop for Scattered {
     fn drop(&mut self) {
         let _ = fs::write(DEFRAG, &self.defrag);
+        let _ = fs::write(PROACTIVE, &self.proactive);
     }
 }
 
