@@ -64,8 +64,9 @@ fn steps(period: u32, flags: u32) -> Outcome {
         ..SyncRequest::default()
     };
     let counted = clock::is_counted();
-    pcm.start()?;
+    // START may return late: the first look counts from before it.
     let (mut last, mut since, mut largest) = (0, Instant::now(), 0);
+    pcm.start()?;
     while !unseen.is_empty() || last < 2 * period {
         let before = Instant::now();
         let status = pcm.sync_ptr(look)?.status;
