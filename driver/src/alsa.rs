@@ -9,7 +9,7 @@
 //! 2. Implement [`PcmOps`] for a type that names it and what one open substream owns.
 //! 3. In probe: [`Card::new`], [`Card::add_pcm`], then [`Vectors`] for the interrupts, last
 //!    [`Card::register`].
-//! 4. In the interrupt handler: [`Elapsed::period_elapsed`]. In unbind: [`Registration::disconnect`].
+//! 4. In the interrupt handler: [`Elapsed::tell`]. In unbind: [`Registration::disconnect`].
 //!
 //! The sound core owns a substream's state machine and calls back under its own locks. Which lock is
 //! held is a type here: [`Opening`] and [`Setup`] are handed to callbacks that may sleep, [`Locked`] to
@@ -40,7 +40,10 @@ pub(crate) use card::{
     Names,
     Registration, //
 };
-pub(crate) use elapsed::Elapsed;
+pub(crate) use elapsed::{
+    Elapsed,
+    News, //
+};
 pub(crate) use irq::{
     VectorHandler,
     Vectors, //

@@ -12,6 +12,7 @@
 use crate::{
     alsa::{
         Elapsed,
+        News,
         VectorHandler, //
     },
     mm::Binding,
@@ -111,7 +112,7 @@ impl CardState {
 }
 
 impl Slot {
-    /// Forgets the interrupts of before a PREPARE, which resets the card's count to 0.
+    /// Forgets the interrupts of before a PREPARE, which has reset the card's count to 0.
     pub(crate) fn reset_irqs(&self) {
         self.irqs.store(0, Relaxed);
     }
@@ -127,17 +128,17 @@ impl VectorHandler for CardState {
             if self.vector_of(stream) != vector {
                 continue;
             }
-            let Some(events) = self.status.events(stream) else {
-                return;
-            };
-            // Full: the position is read after this, in `pointer()`, and must not be older.
-            if slot.irqs.xchg(events.irqs, Full) == events.irqs {
-                continue;
-            }
-            match events.err {
-                regs::SGRING_ERR_NONE => slot.elapsed.period_elapsed(),
-                _ => slot.elapsed.stop_xrun(),
-            }
+            slot.elapsed.tell(|| match self.status.events(stream) {
+                // Full: the position is read after this, in `pointer()`, and must not be older.
+                Some(events) if slot.irqs.xchg(events.irqs, Full) != events.irqs => {
+                    match events.err {
+                        regs::SGRING_ERR_NONE => News::Period,
+                        _ => News::Stopped,
+                    }
+                }
+                // Seen before, or after unbind.
+                _ => News::Nothing,
+            });
         }
     }
 }

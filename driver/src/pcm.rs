@@ -7,7 +7,8 @@
 //!
 //! Locks: [`Stream::ring`] (a mutex) covers the ring from `hw_params` to `hw_free`, and each page fault
 //! looks up and inserts under it, so that a ring cannot go away or change in between (M16). It is taken
-//! inside the mmap lock; nothing is allocated, copied to user space or freed under it. What `trigger` and
+//! inside the mmap lock and the binding's mutex; nothing is copied to user space or freed under it, and only
+//! page tables are allocated. What `trigger` and
 //! `pointer` share is under the PCM stream lock; it is atomic only because Rust wants to be told.
 
 use crate::{
@@ -105,7 +106,6 @@ impl Stream {
         regs.write(regs::SGRING_S_CHANNELS, params.channels)?;
         regs.write(regs::SGRING_S_PERIOD, params.period)?;
         regs.write(regs::SGRING_S_RING, params.ring)?;
-        regs.write(regs::SGRING_S_BURST, 0)?;
         regs.write64(regs::SGRING_S_SGT_ADDR, ring.table_address())?;
         regs.write(regs::SGRING_S_SGT_COUNT, ring.descriptors())?;
         regs.write(regs::SGRING_S_VECTOR, self.card.vector_of(self.index))?;
@@ -120,8 +120,6 @@ impl Stream {
                 false => 0,
             },
         )?;
-        regs.write(regs::SGRING_S_GROUP, 0)?;
-        regs.write64(regs::SGRING_S_APPL_ADDR, 0)?;
         regs.write(regs::SGRING_S_CMD, regs::SGRING_CMD_PREPARE)?;
 
         match regs.read(regs::SGRING_S_STATE)? {
@@ -137,6 +135,21 @@ impl Stream {
                 );
                 Err(EIO)
             }
+        }
+    }
+
+    /// Has the card drop its copy of the table: nothing refers to the pages any more. May sleep.
+    ///
+    /// Fails after unbind, when there is no need, and is refused after an error, when the card has dropped
+    /// the table itself.
+    fn halt(&self) {
+        if self.command(regs::SGRING_CMD_STOP).is_ok() {
+            // The answer to a read comes after the write has arrived [D-11].
+            let _ = self
+                .card
+                .registers
+                .stream(self.index)
+                .and_then(|regs| regs.read(regs::SGRING_S_STATE));
         }
     }
 
@@ -219,6 +232,8 @@ impl PcmOps for Pcm {
             .binding
             .with(|dev| Ring::new(dev, bytes, stream.playback, limits))?;
         let memory = ring.memory().clone();
+        // A stream that was prepared has a table of the old pages.
+        stream.halt();
         let old = stream.ring.lock().replace(Configured {
             ring,
             params: chosen,
@@ -228,22 +243,25 @@ impl PcmOps for Pcm {
     }
 
     fn hw_free(stream: Pin<&Stream>) {
-        // The card drops its copy of the table: nothing refers to the pages any more. Not a reset, which
-        // would also cut off what has been played but not heard yet. Fails after unbind, when there is
-        // no need, and is refused after an error, when the card has dropped the table itself.
-        let _ = stream.command(regs::SGRING_CMD_STOP);
+        stream.halt();
         let old = stream.ring.lock().take();
         drop(old);
     }
 
     fn prepare(stream: Pin<&Stream>, substream: &Setup<'_>) -> Result {
-        let ring = stream.ring.lock();
-        let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
-        stream.card.slot(stream.index)?.reset_irqs();
-        stream.hw_ptr.store(0, Relaxed);
-        stream.draining.store(false, Relaxed);
-        stream.ring_frames.store(configured.params.ring, Relaxed);
-        stream.set_up(configured, !substream.no_period_wakeup())
+        // The sound core does not wait for calls under way when it disconnects a card: unbind waits here
+        // instead, so that the card is not told of memory that is being freed, nor after its last reset.
+        stream.card.binding.with(|_| {
+            let ring = stream.ring.lock();
+            let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
+            stream.hw_ptr.store(0, Relaxed);
+            stream.draining.store(false, Relaxed);
+            stream.ring_frames.store(configured.params.ring, Relaxed);
+            stream.set_up(configured, !substream.no_period_wakeup())?;
+            // Last: until START there is no interrupt that could count in between.
+            stream.card.slot(stream.index)?.reset_irqs();
+            Ok(())
+        })
     }
 
     fn trigger(stream: Pin<&Stream>, substream: &Locked<'_>, command: Trigger) -> Result {

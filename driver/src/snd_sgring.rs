@@ -10,7 +10,9 @@
 //! * Playback only; one PCM device. The card's capture streams, groups, mixer, SRAM and table swap are not
 //!   used yet.
 //! * DMA must be coherent and not bounced: the driver does not sync the ring.
-//! * No suspend.
+//! * No resume: a suspend stops the streams, and the client has to prepare anew.
+//! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
+//!   moment is followed by what else was in the ring, up to there.
 //!
 //! # Map
 //!
@@ -134,10 +136,10 @@ impl pci::Driver for SgringDriver {
 
     /// Ends the card while the device still answers.
     ///
-    /// Order: no more calls from user space and every stream stopped; no new DMA memory; the card silent.
-    /// What remains is device managed and goes in reverse order of probe: interrupts, ring mappings, status
-    /// lines, registers. Ring pages that user space maps stay until it lets go of them (M15). Waits for no
-    /// file to be closed.
+    /// Order: no new calls from user space and every stream stopped; no new DMA memory and no stream prepared any
+    /// more, calls under way waited for; the card silent. What remains is device managed and goes in reverse
+    /// order of its making: ring mappings, interrupts, status lines, registers. Ring pages that user space
+    /// maps stay until it lets go of them (M15). Waits for no file to be closed.
     fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         this.registration.disconnect();
         this.card.binding.end();

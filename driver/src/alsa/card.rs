@@ -3,9 +3,12 @@
 //! A sound card, from creation to the last close.
 //!
 //! Lifetime: the card, its PCMs and the driver's shared data live until the last file that was opened on
-//! it is closed, which may be long after the device was unbound and pins the module. After
-//! [`Registration::disconnect`] no new file can be opened and every call on an open one fails, but
-//! `hw_free`, `close` and page faults still come.
+//! it is closed, which may be long after the device was unbound. After [`Registration::disconnect`] no new file
+//! can be opened and every new call on an open one fails, but calls under way go on, and `hw_free`, `close` and
+//! page faults still come.
+//!
+//! An open file pins the module, up to a gap that only the core can close: `snd_pcm_release()` lets go of the
+//! module just before the last `snd_card_file_remove()`, which calls `private_free` here.
 
 use super::{
     pcm::{

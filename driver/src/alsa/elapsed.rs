@@ -20,6 +20,16 @@ use kernel::{
     },
 };
 
+/// What an interrupt was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Nothing,
+    /// At least one period has elapsed.
+    Period,
+    /// The stream has stopped by itself: state XRUN.
+    Stopped,
+}
+
 /// One substream's way into the sound core from an interrupt.
 ///
 /// # Invariants
@@ -40,31 +50,28 @@ impl Elapsed {
         }
     }
 
-    /// Tells the core that at least one period has elapsed. Does nothing while the substream is closed.
+    /// Asks `look` what is new and tells the core, if the substream is open.
+    ///
+    /// `look` is inside of what [`Self::quiesce`] waits for: after a stop was synced, no handler goes by
+    /// what it had read before.
     ///
     /// Any context, with no lock held that is taken under the PCM stream lock.
-    pub(crate) fn period_elapsed(&self) {
-        self.with(|substream| {
-            // SAFETY: `with()` passes an open substream, which stays open until it returns.
-            unsafe { sys::snd_pcm_period_elapsed(substream) };
-        });
-    }
-
-    /// Tells the core that the stream has stopped by itself: state XRUN. Context as
-    /// [`Self::period_elapsed`].
-    pub(crate) fn stop_xrun(&self) {
-        self.with(|substream| {
-            // SAFETY: As in `period_elapsed()`. The only error is that the stream does not run.
-            unsafe { sys::snd_pcm_stop_xrun(substream) };
-        });
-    }
-
-    fn with(&self, f: impl FnOnce(*mut sys::snd_pcm_substream)) {
-        // Full ordering: the count is visible before `substream` is read. Pairs with `detach()`.
+    pub(crate) fn tell(&self, look: impl FnOnce() -> News) {
+        // Full ordering: the count is visible before anything is read. Pairs with `detach()`.
         self.calls.fetch_add(1, Full);
+        let news = look();
         let substream = self.substream.load(Acquire);
         if !substream.is_null() {
-            f(substream);
+            match news {
+                News::Nothing => {}
+                // SAFETY: By the type invariant the substream is open, and `detach()` waits for this
+                // call before it can close.
+                News::Period => unsafe { sys::snd_pcm_period_elapsed(substream) },
+                News::Stopped => {
+                    // SAFETY: As above. The only error is that the stream does not run.
+                    unsafe { sys::snd_pcm_stop_xrun(substream) };
+                }
+            }
         }
         self.calls.fetch_sub(1, Full);
     }
@@ -79,7 +86,7 @@ impl Elapsed {
 
     /// Forgets the substream and waits for the calls under way. May sleep.
     pub(super) fn detach(&self) {
-        // Full ordering: null is visible before `calls` is read. Pairs with `with()`.
+        // Full ordering: null is visible before `calls` is read. Pairs with `tell()`.
         self.substream.xchg(ptr::null_mut(), Full);
         self.quiesce();
     }

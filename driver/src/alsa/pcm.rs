@@ -110,6 +110,8 @@ struct OpenStream<S> {
     area: Mutex<Option<Arc<ScatterRing>>>,
     #[pin]
     drain: StartedDrain,
+    /// Where `open` attached the substream. Part of the card's data, which outlive the substream.
+    notifier: *const Elapsed,
 }
 
 pub(super) struct Adapter<T: PcmOps>(T);
@@ -146,23 +148,16 @@ impl<T: PcmOps> Adapter<T> {
         unsafe { Arc::<T::Card>::borrow(data) }
     }
 
-    /// Calls `f` with the notifier of `substream`.
+    /// The notifier that `open` attached `substream` to.
     ///
     /// # Safety
     ///
-    /// As for [`Self::card`].
-    unsafe fn with_notifier(
-        substream: *mut sys::snd_pcm_substream,
-        f: impl FnOnce(&Elapsed),
-    ) -> Result {
+    /// As for [`Self::open_stream`].
+    unsafe fn notifier<'a>(substream: *mut sys::snd_pcm_substream) -> &'a Elapsed {
         // SAFETY: By the safety requirement.
-        let card = unsafe { Self::card(substream) };
-        // SAFETY: The substream is valid; direction and number do not change.
-        let (direction, number) = unsafe { ((*substream).stream, (*substream).number) };
-        let playback = direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int;
-        // CAST: Numbers are counted from 0.
-        f(T::elapsed(&card, playback, number as u32)?);
-        Ok(())
+        let notifier = unsafe { Self::open_stream(substream) }.notifier;
+        // SAFETY: Part of the card's data, which outlive the open substream.
+        unsafe { &*notifier }
     }
 
     /// # Safety
@@ -199,6 +194,7 @@ impl<T: PcmOps> Adapter<T> {
             let opening = unsafe { Opening::from_raw(substream) };
             // SAFETY: The substream is valid and its card was made with a `T::Card`.
             let card = unsafe { Self::card(substream) };
+            let notifier = T::elapsed(&card, opening.is_playback(), opening.number())?;
             let stream = KBox::pin_init(
                 pin_init!(OpenStream {
                     stream: T::open(card, &opening)?,
@@ -206,19 +202,18 @@ impl<T: PcmOps> Adapter<T> {
                     // SAFETY: `close` cancels it, and comes before the runtime is freed. No start
                     // comes after `close`.
                     drain <- unsafe { StartedDrain::new(substream) },
+                    notifier,
                 }? Error),
                 GFP_KERNEL,
             )?;
             // SAFETY: The runtime exists from before `open` to after `close`.
-            let runtime = unsafe { &mut *(*substream).runtime };
-            runtime.private_data = stream.into_foreign();
-            runtime.private_free = Some(Self::private_free);
-            let attach = |notifier: &Elapsed| {
-                // SAFETY: The substream is open until `close`, which detaches it.
-                unsafe { notifier.attach(substream) };
-            };
-            // SAFETY: As for `card`.
-            unsafe { Self::with_notifier(substream, attach) }?;
+            let runtime = unsafe { (*substream).runtime };
+            // SAFETY: As above; the core looks at these two only when the runtime goes away.
+            unsafe { (*runtime).private_data = stream.into_foreign() };
+            // SAFETY: As above.
+            unsafe { (*runtime).private_free = Some(Self::private_free) };
+            // SAFETY: The substream is open until `close`, which detaches it.
+            unsafe { notifier.attach(substream) };
             Ok(0)
         })
     }
@@ -241,8 +236,8 @@ impl<T: PcmOps> Adapter<T> {
     unsafe extern "C" fn close(substream: *mut sys::snd_pcm_substream) -> c_int {
         // SAFETY: The substream is open until this call has returned.
         unsafe { Self::open_stream(substream) }.drain.cancel();
-        // SAFETY: The substream is valid. An error would have failed `open`.
-        let _ = unsafe { Self::with_notifier(substream, Elapsed::detach) };
+        // SAFETY: As above.
+        unsafe { Self::notifier(substream) }.detach();
         0
     }
 
@@ -259,13 +254,20 @@ impl<T: PcmOps> Adapter<T> {
             // SAFETY: The substream is open during the call.
             let open = unsafe { Self::open_stream(substream) };
             let ring = T::hw_params(open.stream.as_ref(), &params)?;
+            // The core goes by the parameters when it copies.
+            if ring.bytes() < params.buffer_bytes()? as usize {
+                return Err(EINVAL);
+            }
+            // SAFETY: The substream is open, so it has a runtime.
+            let runtime = unsafe { (*substream).runtime };
             // SAFETY: The runtime is valid, and the core keeps readers and writers of the buffer out
             // during `hw_params` and `hw_free` (`buffer_accessing`).
-            let runtime = unsafe { &mut *(*substream).runtime };
-            runtime.dma_buffer_p = ptr::null_mut();
-            runtime.dma_addr = 0;
-            runtime.dma_area = ring.area();
-            runtime.dma_bytes = ring.bytes();
+            unsafe {
+                (*runtime).dma_buffer_p = ptr::null_mut();
+                (*runtime).dma_addr = 0;
+                (*runtime).dma_area = ring.area();
+                (*runtime).dma_bytes = ring.bytes();
+            }
             let old = open.area.lock().replace(ring);
             // Outside the lock: it may be the last reference, which frees the pages.
             drop(old);
@@ -281,9 +283,12 @@ impl<T: PcmOps> Adapter<T> {
         let open = unsafe { Self::open_stream(substream) };
         T::hw_free(open.stream.as_ref());
         // SAFETY: As in `hw_params()`.
-        let runtime = unsafe { &mut *(*substream).runtime };
-        runtime.dma_area = ptr::null_mut();
-        runtime.dma_bytes = 0;
+        let runtime = unsafe { (*substream).runtime };
+        // SAFETY: As in `hw_params()`.
+        unsafe {
+            (*runtime).dma_area = ptr::null_mut();
+            (*runtime).dma_bytes = 0;
+        }
         let old = open.area.lock().take();
         drop(old);
         0
@@ -309,7 +314,9 @@ impl<T: PcmOps> Adapter<T> {
         from_result(|| {
             let command = match command as u32 {
                 sys::SNDRV_PCM_TRIGGER_START => Trigger::Start,
-                sys::SNDRV_PCM_TRIGGER_STOP => Trigger::Stop,
+                // The core suspends every stream, asked or not; without INFO_RESUME it then expects
+                // `prepare`.
+                sys::SNDRV_PCM_TRIGGER_STOP | sys::SNDRV_PCM_TRIGGER_SUSPEND => Trigger::Stop,
                 sys::SNDRV_PCM_TRIGGER_PAUSE_PUSH => Trigger::Pause,
                 sys::SNDRV_PCM_TRIGGER_PAUSE_RELEASE => Trigger::Resume,
                 sys::SNDRV_PCM_TRIGGER_DRAIN => Trigger::Drain,
@@ -331,8 +338,8 @@ impl<T: PcmOps> Adapter<T> {
     ///
     /// For the sound core: `substream` is open.
     unsafe extern "C" fn sync_stop(substream: *mut sys::snd_pcm_substream) -> c_int {
-        // SAFETY: The substream is valid. An error would have failed `open`.
-        let _ = unsafe { Self::with_notifier(substream, Elapsed::quiesce) };
+        // SAFETY: The substream is open during the call.
+        unsafe { Self::notifier(substream) }.quiesce();
         0
     }
 

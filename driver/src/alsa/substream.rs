@@ -149,7 +149,7 @@ impl Opening<'_> {
         to_result(err.min(0))
     }
 
-    /// Demands that `parameter` in bytes is a multiple of four, as the card's descriptors need it.
+    /// Demands that the ring in bytes is a multiple of four, as the card's descriptors need it.
     pub(crate) fn constrain_buffer_words(&self) -> Result {
         // SAFETY: As in `minmax()`.
         let err = unsafe {
@@ -250,8 +250,9 @@ impl Setup<'_> {
     /// Whether the client asked for streaming without period interrupts.
     pub(crate) fn no_period_wakeup(&self) -> bool {
         // SAFETY: By the type invariant.
-        let runtime = unsafe { &*(*self.ptr).runtime };
-        runtime.no_period_wakeup() != 0
+        let runtime = unsafe { (*self.ptr).runtime };
+        // SAFETY: As above. No reference: others write other fields meanwhile.
+        unsafe { sys::snd_pcm_runtime::no_period_wakeup_raw(runtime) != 0 }
     }
 }
 
