@@ -11,20 +11,20 @@ use super::{check_clean, clean, exact, folder, seeded, tap, value};
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
 
-const RATE: u32 = 48_000;
-/// 1 MiB, 256 pages: frames of four bytes.
-const RING: u32 = 262_144;
-const PERIOD: u32 = 16_384;
+const RATE: u32 = 192_000;
+/// 16 MiB, 4096 pages: frames of four bytes. The kernel hands out first what runs of pages are left.
+const RING: u32 = 4_194_304;
+const PERIOD: u32 = 65_536;
 /// Once round the ring and a bit, so that each page is fetched.
-const FRAMES: u64 = 300_007;
-/// Descriptors from which on a table counts as one of a scattered ring.
-const PIECES: u64 = 100;
+const FRAMES: u64 = 4_300_007;
+/// Descriptors from which on a table counts as one of a scattered ring; on a fresh guest it is 1.
+const PIECES: u64 = 10;
 
 pub fn units() -> Vec<Unit> {
     let scattered = vec![
         Planned::new(
             "memory-scattered",
-            "M1 M13: a ring in hundreds of pieces plays bit-exact, wav and tap",
+            "M1 M13: a ring in many pieces plays bit-exact, wav and tap",
         ),
         clean("memory-scattered"),
     ];
@@ -64,6 +64,8 @@ fn in_pieces(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let config = Config::new([command])
         .name("memory-scattered")
         .icount(true)
+        .modparam("max_ring_bytes=16777216")
+        .rate(RATE)
         .trace("sgring_prepare")
         .file(&dir, "/clips")
         .file(
