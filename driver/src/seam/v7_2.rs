@@ -4,13 +4,10 @@
 
 use kernel::{
     bindings,
-    device::Bound,
     devres::Devres,
     dma::Coherent,
-    io::Io,
     pci,
-    prelude::*,
-    str::CStr, //
+    prelude::*, //
 };
 
 /// What an interrupt handler returns.
@@ -27,28 +24,8 @@ pub(crate) fn this_module() -> &'static ThisModule {
     &crate::THIS_MODULE
 }
 
-/// A register BAR of at least `SIZE` bytes, gone after unbind.
-pub(crate) struct Registers<const SIZE: usize>(Devres<pci::Bar<'static, SIZE>>);
-
-impl<const SIZE: usize> Registers<SIZE> {
-    pub(crate) fn map(pdev: &pci::Device<Bound>, bar: u32, name: &'static CStr) -> Result<Self> {
-        let bar = pdev.iomap_region_sized::<SIZE>(bar, name)?;
-        Ok(Self(bar.into_devres()?))
-    }
-
-    /// `ENODEV` after unbind, `EINVAL` outside the BAR.
-    pub(crate) fn read32(&self, offset: usize) -> Result<u32> {
-        self.0.try_access().ok_or(ENODEV)?.try_read32(offset)
-    }
-
-    /// As [`Self::read32`].
-    pub(crate) fn write32(&self, offset: usize, value: u32) -> Result {
-        self.0
-            .try_access()
-            .ok_or(ENODEV)?
-            .try_write32(value, offset)
-    }
-}
+/// A BAR that goes away with the device.
+pub(super) type ManagedBar<const SIZE: usize> = Devres<pci::Bar<'static, SIZE>>;
 
 /// The ids that the driver binds to.
 macro_rules! pci_ids {
