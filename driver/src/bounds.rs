@@ -46,6 +46,14 @@ pub(crate) fn page_index(pgoff: usize, pages: usize) -> Option<usize> {
     (pgoff < pages).then_some(pgoff)
 }
 
+/// How many pages a fault maps, from the touched one on: at most `window`, and no more than the ring has
+/// behind page `index` or the mapping has from the touched address on (`left`, pages, at least 1).
+///
+/// At least 1 for a page that [`page_index`] has found.
+pub(crate) fn window(index: usize, pages: usize, left: usize, window: usize) -> usize {
+    window.max(1).min(left).min(pages.saturating_sub(index))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +122,23 @@ mod tests {
         assert_eq!(page_index(4, 4), None);
         assert_eq!(page_index(usize::MAX, 4), None);
         assert_eq!(page_index(0, 0), None);
+    }
+
+    #[test]
+    fn a_window_stays_in_the_ring_and_in_the_mapping() {
+        for pages in 1..9 {
+            for index in 0..pages {
+                for left in 1..11 {
+                    for size in 0..11 {
+                        let n = window(index, pages, left, size);
+                        assert!(n >= 1 && n <= size.max(1));
+                        assert!(n <= left && index + n <= pages);
+                        let cut = n == left || index + n == pages;
+                        assert!(n == size.max(1) || cut, "smaller than it could be");
+                    }
+                }
+            }
+        }
+        assert_eq!(window(0, usize::MAX, usize::MAX, usize::MAX), usize::MAX);
     }
 }

@@ -7,6 +7,8 @@
 //!   the kernel. The pages live as long as anybody maps them; the DMA mapping ends with the device.
 //! * [`SharedWords`]: coherent memory, accessed a word at a time.
 //! * [`fault`]: the page-fault side, where user space gets a page when it touches it.
+//! * [`mode`]: how pages get into mappings, for comparison, and the count of mappings.
+//! * [`trace`]: trace events of all this; with the parameters the one part in C.
 //!
 //! This folder and [`crate::alsa`] hold all of the driver's `unsafe`. What is exported is safe to
 //! call from anywhere, in any order; nothing here knows what a sound card is.
@@ -16,8 +18,20 @@
 
 mod binding;
 pub(crate) mod fault;
+pub(crate) mod mode;
 mod scatter;
 mod shared;
+mod shim;
+
+/// Trace events (M18).
+pub(crate) mod trace {
+    pub(crate) use super::shim::{
+        trace_fault as fault,
+        trace_map as map,
+        trace_unmap as unmap,
+        Place, //
+    };
+}
 
 pub(crate) use binding::Binding;
 pub(crate) use scatter::ScatterRing;

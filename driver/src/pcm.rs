@@ -32,13 +32,14 @@ use crate::{
             Mapping,
             VmFault, //
         },
-        ScatterRing,
+        mode, ScatterRing,
     },
     position,
     regs,
     ring::Ring, //
 };
 use kernel::{
+    mm::virt::VmaNew,
     new_mutex,
     prelude::*,
     sync::{
@@ -308,8 +309,19 @@ impl PcmOps for Pcm {
 
     fn fault(stream: Pin<&Stream>, fault: &VmFault<'_>) -> Answer {
         match &*stream.ring.lock() {
-            Some(configured) => configured.ring.fault(fault),
+            Some(configured) => configured.ring.fault(fault, mode::fault_window()),
             None => Answer::SIGBUS,
         }
+    }
+
+    fn populate(stream: Pin<&Stream>, vma: &VmaNew, mapping: Mapping) -> Result {
+        match &*stream.ring.lock() {
+            Some(configured) => configured.ring.populate(vma, mapping),
+            None => Err(alsa::bad_state()),
+        }
+    }
+
+    fn index(stream: Pin<&Stream>) -> u32 {
+        stream.index
     }
 }

@@ -28,6 +28,7 @@ use kernel::{
         Device, //
     },
     dma::DataDirection,
+    mm::virt::VmaNew,
     prelude::*,
     sync::Arc, //
 };
@@ -98,12 +99,18 @@ impl Ring {
         bounds::check_mapping(mapping.pgoff, mapping.pages, self.memory.pages()).map_err(|_| EINVAL)
     }
 
-    /// Inserts the page that was touched (M1, M3), if the ring has it (M2).
-    pub(crate) fn fault(&self, fault: &VmFault<'_>) -> Answer {
+    /// Maps the page that was touched (M1, M3), if the ring has it (M2), and up to `window` pages from
+    /// it on (M9).
+    pub(crate) fn fault(&self, fault: &VmFault<'_>, window: usize) -> Answer {
         match bounds::page_index(fault.pgoff(), self.memory.pages()) {
-            Some(index) => self.memory.insert(fault, index),
+            Some(index) => self.memory.insert(fault, index, window),
             None => Answer::SIGBUS,
         }
+    }
+
+    /// Maps all of `mapping` at once (M7).
+    pub(crate) fn populate(&self, vma: &VmaNew, mapping: Mapping) -> Result {
+        self.memory.populate(vma, mapping)
     }
 }
 

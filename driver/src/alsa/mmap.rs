@@ -19,10 +19,21 @@ use super::{
     },
     sys,
 };
-use crate::mm::fault::{
-    self,
-    Mapping,
-    VmFault, //
+use crate::mm::{
+    fault::{
+        self,
+        Mapping,
+        VmFault, //
+    },
+    mode::{
+        self,
+        Live,
+        MapMode, //
+    },
+    trace::{
+        self,
+        Place, //
+    }, //
 };
 use core::ptr;
 use kernel::{
@@ -49,14 +60,48 @@ static CORE_OPS: Atomic<*const bindings::vm_operations_struct> = Atomic::new(ptr
 impl<T: PcmOps> Adapter<T> {
     const VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         open: Some(vm_open),
-        close: Some(vm_close),
+        close: Some(vm_close::<T>),
         fault: Some(vm_fault::<T>),
         map_pages: Some(no_map_pages),
         ..pin_init::zeroed()
     };
+
+    /// For [`MapMode::Page`].
+    const VM_OPS_PAGE: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        open: Some(vm_open),
+        close: Some(vm_close::<T>),
+        fault: Some(vm_fault_page::<T>),
+        ..pin_init::zeroed()
+    };
+
+    const fn vm_ops(mode: MapMode) -> &'static bindings::vm_operations_struct {
+        match mode {
+            // What was mapped at once may be zapped by its user, and is then mapped again on touch.
+            MapMode::Fault | MapMode::Eager => &Self::VM_OPS,
+            MapMode::Page => &Self::VM_OPS_PAGE,
+        }
+    }
+
+    /// Where in which ring something is mapped, for the trace.
+    ///
+    /// # Safety
+    ///
+    /// `substream` must be valid and open, of `T`'s.
+    unsafe fn place(substream: *mut sys::snd_pcm_substream, mapping: Mapping) -> Place {
+        // SAFETY: By the safety requirement: they outlive the open substream, and a card's number does
+        // not change.
+        let card = unsafe { (*(*(*substream).pcm).card).number };
+        // SAFETY: By the safety requirement.
+        let stream = T::index(unsafe { Self::stream(substream) });
+        Place {
+            card,
+            stream,
+            mapping,
+        }
+    }
 }
 
-/// The PCM operation `mmap`: readies the VMA, maps nothing (M1).
+/// The PCM operation `mmap`: readies the VMA, and maps nothing (M1) but in [`MapMode::Eager`].
 ///
 /// # Safety
 ///
@@ -73,16 +118,26 @@ pub(super) unsafe extern "C" fn mmap<T: PcmOps>(
 
         // The core has checked size and offset against the ring as it is now; this check is against
         // the ring as the driver knows it (M2).
-        T::mmap(stream, Mapping::of(new))?;
+        let mapping = Mapping::of(new);
+        T::mmap(stream, mapping)?;
 
         // SAFETY: By the safety requirement; `snd_pcm_mmap_data()` has set its own operations.
         let core_ops = unsafe { (*vma).vm_ops };
         // INVARIANT: The sound core's static operations. Release: pairs with `core_ops()`.
         CORE_OPS.store(core_ops, Release);
 
-        fault::prepare(new)?;
+        let live = Live::begin();
+        let mode = live.mode();
+        fault::prepare(new, mode)?;
+        if mode == MapMode::Eager {
+            T::populate(stream, new, mapping)?;
+        }
         // SAFETY: By the safety requirement; from here on nothing fails.
-        unsafe { (*vma).vm_ops = &Adapter::<T>::VM_OPS };
+        unsafe { (*vma).vm_ops = Adapter::<T>::vm_ops(mode) };
+        live.keep();
+        // SAFETY: By the safety requirement.
+        let place = unsafe { Adapter::<T>::place(substream, mapping) };
+        trace::map(place, mode);
         Ok(0)
     })
 }
@@ -96,6 +151,7 @@ fn core_ops<'a>() -> Option<&'a bindings::vm_operations_struct> {
 ///
 /// For the mm core: `vma` is a copy or a part of one that [`mmap`] accepted.
 unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
+    mode::copied();
     if let Some(open) = core_ops().and_then(|ops| ops.open) {
         // SAFETY: The core's function for this very VMA, whose private data is as the core set it.
         unsafe { open(vma) };
@@ -104,8 +160,16 @@ unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
 
 /// # Safety
 ///
-/// For the mm core: `vma` is one that [`mmap`] accepted, or a copy or part of it, on its way out.
-unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
+/// For the mm core: `vma` is one that [`mmap`] accepted for a substream of `T`'s, or a copy or part of it,
+/// on its way out.
+unsafe extern "C" fn vm_close<T: PcmOps>(vma: *mut bindings::vm_area_struct) {
+    // SAFETY: By the safety requirement; nobody changes a VMA that is being closed.
+    let (substream, mapping) = unsafe { ((*vma).vm_private_data, Mapping::of_raw(vma)) };
+    // SAFETY: The core keeps the substream there, and the VMA keeps its file, and so the substream, until
+    // after this call.
+    let place = unsafe { Adapter::<T>::place(substream.cast(), mapping) };
+    trace::unmap(place);
+    mode::ended();
     if let Some(close) = core_ops().and_then(|ops| ops.close) {
         // SAFETY: As in `vm_open()`.
         unsafe { close(vma) };
@@ -131,13 +195,42 @@ unsafe extern "C" fn no_map_pages(
 
 /// # Safety
 ///
-/// For the mm core: `vmf` is a fault of a VMA that [`mmap`] accepted for a substream of `T`'s.
+/// For the mm core: `vmf` is a fault of a VMA that [`mmap`] accepted for a substream of `T`'s, in a mode
+/// that inserts.
 unsafe extern "C" fn vm_fault<T: PcmOps>(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-    // SAFETY: The mm core calls with a valid fault of a VMA that `mmap()` accepted.
-    let fault = unsafe { VmFault::from_raw(vmf) };
+    // SAFETY: By the safety requirement.
+    unsafe { answer::<T>(vmf, MapMode::Fault) }
+}
+
+/// # Safety
+///
+/// For the mm core: `vmf` is a fault of a VMA that [`mmap`] accepted for a substream of `T`'s, in
+/// [`MapMode::Page`].
+unsafe extern "C" fn vm_fault_page<T: PcmOps>(
+    vmf: *mut bindings::vm_fault,
+) -> bindings::vm_fault_t {
+    // SAFETY: By the safety requirement.
+    unsafe { answer::<T>(vmf, MapMode::Page) }
+}
+
+/// # Safety
+///
+/// `vmf` must be a fault under way of a VMA that [`mmap`] accepted for a substream of `T`'s and for `mode`.
+unsafe fn answer<T: PcmOps>(vmf: *mut bindings::vm_fault, mode: MapMode) -> bindings::vm_fault_t {
+    // SAFETY: By the safety requirement.
+    let fault = unsafe { VmFault::from_raw(vmf, mode) };
     // SAFETY: As above; the VMA is fixed during the fault.
-    let substream = unsafe { (*(*vmf).__bindgen_anon_1.vma).vm_private_data };
+    let substream = unsafe { (*(*vmf).__bindgen_anon_1.vma).vm_private_data }.cast();
     // SAFETY: The sound core keeps the substream there, and the VMA pins the file that keeps it open.
-    let stream = unsafe { Adapter::<T>::stream(substream.cast()) };
-    T::fault(stream, &fault).into_raw()
+    let stream = unsafe { Adapter::<T>::stream(substream) };
+    let answer = T::fault(stream, &fault);
+    let mapped = Mapping {
+        address: fault.address(),
+        pgoff: fault.pgoff(),
+        pages: answer.pages(),
+    };
+    // SAFETY: As above.
+    let place = unsafe { Adapter::<T>::place(substream, mapped) };
+    trace::fault(place, answer.backing(), answer.result());
+    answer.result()
 }

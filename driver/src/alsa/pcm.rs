@@ -35,6 +35,7 @@ use crate::mm::{
 use core::ptr;
 use kernel::{
     error::from_result,
+    mm::virt::VmaNew,
     new_mutex,
     prelude::*,
     sync::{
@@ -97,8 +98,14 @@ pub(crate) trait PcmOps: Sized + 'static {
     /// Whether this part of the ring may be mapped. Maps nothing.
     fn mmap(stream: Pin<&Self::Stream>, mapping: Mapping) -> Result;
 
+    /// Maps all pages of a mapping that is being made and that `mmap` has accepted.
+    fn populate(stream: Pin<&Self::Stream>, vma: &VmaNew, mapping: Mapping) -> Result;
+
     /// User space has touched a page of a mapping: insert it.
     fn fault(stream: Pin<&Self::Stream>, fault: &VmFault<'_>) -> Answer;
+
+    /// The card's number of this stream.
+    fn index(stream: Pin<&Self::Stream>) -> u32;
 }
 
 /// One open substream: the driver's part, and the ring that the core has the address of.

@@ -15,9 +15,12 @@
 //! (kernel/dma/mapping.c).
 
 use super::fault::{
+    self,
     Answer,
+    Mapping,
     VmFault, //
 };
+use crate::bounds;
 use kernel::{
     bindings,
     device::{
@@ -25,6 +28,7 @@ use kernel::{
         Device, //
     },
     dma::DataDirection,
+    mm::virt::VmaNew,
     page::{
         page_align,
         AsPageIter,
@@ -123,15 +127,33 @@ impl ScatterRing {
             .map(|segment| (segment.dma_address(), segment.dma_len()))
     }
 
-    /// Answers `fault` with page `index`: inserts it at the faulting address.
-    ///
-    /// The page gets a reference of its own for the mapping (M4).
-    pub(crate) fn insert(&self, fault: &VmFault<'_>, index: usize) -> Answer {
-        match self.pages.get(index) {
-            // SAFETY: By the type invariant the page is valid and referenced.
-            Some(&page) => unsafe { fault.insert_page(page) },
-            None => Answer::SIGBUS,
+    /// Answers `fault` with page `index` and, of those behind it, as many as fit in `window` pages
+    /// and in the mapping.
+    pub(crate) fn insert(&self, fault: &VmFault<'_>, index: usize, window: usize) -> Answer {
+        let count = bounds::window(index, self.pages.len(), fault.pages_left(), window);
+        match self.pages_from(index, count) {
+            // SAFETY: By the type invariant the pages are valid and referenced; `window()` has kept
+            // them within the mapping.
+            Some(pages) if count != 0 => unsafe { fault.insert(pages) },
+            _ => Answer::SIGBUS,
         }
+    }
+
+    /// Maps into `vma`, which shows the ring from page `pgoff` on, all the pages it has room for.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` behind the end of the ring, or what the mm core says.
+    pub(crate) fn populate(&self, vma: &VmaNew, mapping: Mapping) -> Result {
+        let pages = self
+            .pages_from(mapping.pgoff, mapping.pages)
+            .ok_or(EINVAL)?;
+        // SAFETY: By the type invariant the pages are valid and referenced.
+        unsafe { fault::populate(vma, pages) }
+    }
+
+    fn pages_from(&self, index: usize, count: usize) -> Option<&[*mut bindings::page]> {
+        self.pages.get(index..index.checked_add(count)?)
     }
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Between shim.c, trace.c and Rust. There is no other user.
+ */
+#ifndef SND_SGRING_SHIM_H
+#define SND_SGRING_SHIM_H
+
+#include <linux/types.h>
+
+struct page;
+
+/* Pages. The default was chosen by measurement, see docs/mmap.md. */
+#define SND_SGRING_FAULT_WINDOW		16
+/* A ring of 64 MiB in pages of 4 KiB. */
+#define SND_SGRING_FAULT_WINDOW_MAX	16384
+
+/* In shim.c */
+extern unsigned int snd_sgring_fault_window;
+void snd_sgring_get_page(struct page *page);
+
+/* In mode.rs, by way of shim.rs */
+int snd_sgring_choose_map_mode(unsigned int mode);
+unsigned int snd_sgring_map_mode(void);
+
+/* In trace.c */
+void snd_sgring_trace_map(int card, int stream, unsigned long start,
+			  unsigned long pgoff, unsigned long pages,
+			  unsigned int mode);
+void snd_sgring_trace_unmap(int card, int stream, unsigned long start,
+			    unsigned long pgoff, unsigned long pages);
+void snd_sgring_trace_fault(int card, int stream, unsigned long address,
+			    unsigned long pgoff, unsigned int backing,
+			    unsigned long pages, unsigned int result);
+
+#endif /* SND_SGRING_SHIM_H */
