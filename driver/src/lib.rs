@@ -7,6 +7,7 @@
 
 #![allow(dead_code)] // Reached from the module's own root.
 
+mod ahead;
 mod bounds;
 mod descriptor;
 mod format;

@@ -308,7 +308,7 @@ impl PcmOps for Pcm {
     }
 
     fn fault(stream: Pin<&Stream>, fault: &VmFault<'_>) -> Answer {
-        match &*stream.ring.lock() {
+        match &mut *stream.ring.lock() {
             Some(configured) => configured.ring.fault(fault, mode::fault_window()),
             None => Answer::SIGBUS,
         }

@@ -7,6 +7,7 @@
 //! in [`Ring::fault`].
 
 use crate::{
+    ahead::Ahead,
     bounds,
     descriptor::{
         self,
@@ -39,6 +40,7 @@ pub(crate) struct Ring {
     memory: Arc<ScatterRing>,
     table: SharedWords,
     descriptors: u32,
+    ahead: Ahead,
 }
 
 impl Ring {
@@ -73,6 +75,7 @@ impl Ring {
             memory,
             table,
             descriptors: count,
+            ahead: Ahead::new(),
         })
     }
 
@@ -99,13 +102,17 @@ impl Ring {
         bounds::check_mapping(mapping.pgoff, mapping.pages, self.memory.pages()).map_err(|_| EINVAL)
     }
 
-    /// Maps the page that was touched (M1, M3), if the ring has it (M2), and up to `window` pages from
-    /// it on (M9).
-    pub(crate) fn fault(&self, fault: &VmFault<'_>, window: usize) -> Answer {
-        match bounds::page_index(fault.pgoff(), self.memory.pages()) {
-            Some(index) => self.memory.insert(fault, index, window),
-            None => Answer::SIGBUS,
-        }
+    /// Maps the page that was touched (M1, M3), if the ring has it (M2), and others ahead of a client
+    /// that goes through the ring in order, `most` pages in all (M9).
+    pub(crate) fn fault(&mut self, fault: &VmFault<'_>, most: usize) -> Answer {
+        let Some(index) = bounds::page_index(fault.pgoff(), self.memory.pages()) else {
+            return Answer::SIGBUS;
+        };
+        let answer = self
+            .memory
+            .insert(fault, index, self.ahead.pages(index, most));
+        self.ahead.mapped(index, answer.pages());
+        answer
     }
 
     /// Maps all of `mapping` at once (M7).

@@ -17,10 +17,11 @@
 //! # Map
 //!
 //! `pcm` is what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
-//! a substream's pages, `regs` and `status` the card's two faces. `bounds`, `descriptor`, `format`,
-//! `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
+//! a substream's pages, `regs` and `status` the card's two faces. `ahead`, `bounds`, `descriptor`,
+//! `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
 //! all of the `unsafe`; `seam` is where kernels differ.
 
+mod ahead;
 mod alsa;
 mod bounds;
 mod card;

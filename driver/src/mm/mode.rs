@@ -97,7 +97,7 @@ pub(crate) fn ended() {
     STATE.fetch_sub(ONE, Relaxed);
 }
 
-/// Pages that a fault maps ahead, the touched one included (`fault_window`); at least 1.
+/// Most pages that one fault maps, the touched one included (`fault_window`); at least 1.
 pub(crate) fn fault_window() -> usize {
     shim::fault_window().max(1) as usize
 }

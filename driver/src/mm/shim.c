@@ -50,7 +50,7 @@ static const struct kernel_param_ops fault_window_ops = {
 
 module_param_cb(fault_window, &fault_window_ops, &snd_sgring_fault_window, 0644);
 MODULE_PARM_DESC(fault_window,
-	"Pages that a fault maps, from the touched one on (1 to 16384)");
+	"Most pages that one fault maps, ahead of a client that goes in order (1 to 16384)");
 
 void snd_sgring_get_page(struct page *page)
 {

@@ -10,7 +10,7 @@
 struct page;
 
 /* Pages. The default was chosen by measurement, see docs/mmap.md. */
-#define SND_SGRING_FAULT_WINDOW		16
+#define SND_SGRING_FAULT_WINDOW		64
 /* A ring of 64 MiB in pages of 4 KiB. */
 #define SND_SGRING_FAULT_WINDOW_MAX	16384
 

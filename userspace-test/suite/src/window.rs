@@ -6,7 +6,9 @@
 #![allow(unsafe_code)]
 
 use cpal_alsa_mmap::sys::{MapOptions, Mapping, Pcm, Protection, uapi};
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Bytes of a page.
 #[must_use]
@@ -14,6 +16,21 @@ pub fn page() -> usize {
     // SAFETY: sysconf touches no memory.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).expect("a page has a size")
+}
+
+/// A file in memory, without a name.
+///
+/// # Errors
+///
+/// The errno of `memfd_create(2)`.
+pub fn memfd() -> io::Result<File> {
+    // SAFETY: A static string.
+    let fd = unsafe { libc::memfd_create(c"suite".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: A descriptor that was just made and that nobody else has.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 /// Mapped pages.
@@ -80,6 +97,32 @@ impl Window {
     /// The errno of `mmap(2)`.
     pub fn anonymous(bytes: usize) -> io::Result<Self> {
         Self::own(bytes, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// Maps `bytes` bytes of `file` from its start, shared, readable and writable.
+    ///
+    /// # Errors
+    ///
+    /// The errno of `mmap(2)`.
+    pub fn of_file(file: &File, bytes: usize) -> io::Result<Self> {
+        // SAFETY: A mapping at a place of the kernel's choice, of a file that is open now.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            at: at.cast(),
+            bytes,
+        })
     }
 
     /// Addresses that nothing else is at.
