@@ -28,6 +28,7 @@ help:
 #:                   ONLY=aplay       those with this in their names
 #:   make shell    an interactive guest with the card
 #:   make check    linters
+#:   make doctor   what this machine has and lacks for all this
 #:   make clean    remove outputs (programs, driver, results, VM runs)
 #:   make distclean  remove all that was built and fetched
 #:
@@ -62,9 +63,11 @@ test: setup
 shell: setup
 	+@SGRING_SETUP=no scripts/vm --share .
 
-.PHONY: check clean distclean
+.PHONY: check doctor clean distclean
 check: kernel qemu
 	@scripts/check
+doctor:
+	@scripts/doctor
 clean:
 	@scripts/clean
 distclean:
