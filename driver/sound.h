@@ -4,6 +4,7 @@
  * it.  kernel::bindings has no sound header, so the module binds its own.
  */
 #include <linux/pci.h>
+#include <sound/control.h>
 #include <sound/core.h>
 #include <sound/initval.h>
 #include <sound/pcm.h>

@@ -27,6 +27,7 @@ use kernel::{
 };
 
 mod card;
+mod control;
 mod drain;
 mod elapsed;
 mod irq;
@@ -40,6 +41,7 @@ pub(crate) use card::{
     Names,
     Registration, //
 };
+pub(crate) use control::ControlOps;
 pub(crate) use elapsed::{
     Elapsed,
     News, //

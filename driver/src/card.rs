@@ -41,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) elapsed: Elapsed,
     /// The stream's interrupt count when it was last looked at.
     irqs: Atomic<u32>,
+    /// A capture stream records its playback stream; 0 or 1.
+    loopback: Atomic<u32>,
 }
 
 /// What all substreams share.
@@ -74,6 +76,7 @@ impl CardState {
             let slot = Slot {
                 elapsed: Elapsed::new(),
                 irqs: Atomic::new(0),
+                loopback: Atomic::new(0),
             };
             slots.push(slot, GFP_KERNEL)?;
         }
@@ -115,6 +118,15 @@ impl Slot {
     /// Forgets the interrupts of before a PREPARE, which has reset the card's count to 0.
     pub(crate) fn reset_irqs(&self) {
         self.irqs.store(0, Relaxed);
+    }
+
+    pub(crate) fn loopback(&self) -> bool {
+        self.loopback.load(Relaxed) != 0
+    }
+
+    /// Whether it was otherwise before.
+    pub(crate) fn set_loopback(&self, on: bool) -> bool {
+        self.loopback.xchg(on.into(), Relaxed) != u32::from(on)
     }
 }
 

@@ -114,13 +114,14 @@ impl Stream {
             regs::SGRING_S_STATUS_ADDR,
             self.card.status.address(self.index),
         )?;
-        regs.write(
-            regs::SGRING_S_FLAGS,
-            match period_irq {
-                true => regs::SGRING_FLAG_PERIOD_IRQ,
-                false => 0,
-            },
-        )?;
+        let mut flags = 0;
+        if period_irq {
+            flags |= regs::SGRING_FLAG_PERIOD_IRQ;
+        }
+        if self.card.slot(self.index)?.loopback() {
+            flags |= regs::SGRING_FLAG_LOOPBACK;
+        }
+        regs.write(regs::SGRING_S_FLAGS, flags)?;
         regs.write(regs::SGRING_S_CMD, regs::SGRING_CMD_PREPARE)?;
 
         match regs.read(regs::SGRING_S_STATE)? {
@@ -176,7 +177,8 @@ impl PcmOps for Pcm {
         if caps.has(regs::SGRING_FEAT_PAUSE) {
             info = info.with(Info::PAUSE);
         }
-        if caps.has(regs::SGRING_FEAT_DRAIN) {
+        // The core sends the drain of a capture stream too, which has nothing to play.
+        if caps.has(regs::SGRING_FEAT_DRAIN) && substream.is_playback() {
             info = info.with(Info::DRAIN);
         }
         substream.set_hardware(&Hardware {

@@ -2,13 +2,12 @@
 
 //! ALSA driver of the sgring PCI sound card.
 //!
-//! The card plays from a ring of separate pages in main memory, by a scatter-gather table; user space
-//! maps the ring and gets each page when it touches it. The data sheet is `sgring.rst`.
+//! The card plays from and records to rings of separate pages in main memory, by scatter-gather tables; user
+//! space maps the ring and gets each page when it touches it. The data sheet is `sgring.rst`.
 //!
 //! # Limitations
 //!
-//! * Playback only; one PCM device. The card's capture streams, groups, mixer, SRAM and table swap are not
-//!   used yet.
+//! * One PCM device. The card's groups, mixer, SRAM and table swap are not used yet.
 //! * DMA must be coherent and not bounced: the driver does not sync the ring.
 //! * No resume: a suspend stops the streams, and the client has to prepare anew.
 //! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
@@ -16,7 +15,7 @@
 //!
 //! # Map
 //!
-//! `pcm` is what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
+//! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
 //! a substream's pages, `regs` and `status` the card's two faces. `ahead`, `bounds`, `descriptor`,
 //! `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
 //! all of the `unsafe`; `seam` is where kernels differ.
@@ -25,6 +24,7 @@ mod ahead;
 mod alsa;
 mod bounds;
 mod card;
+mod controls;
 mod descriptor;
 mod format;
 mod mm;
@@ -44,6 +44,7 @@ use crate::{
         Vectors, //
     },
     card::CardState,
+    controls::Loopback,
     mm::Binding,
     pcm::Pcm,
     regs::{
@@ -63,6 +64,9 @@ const NAMES: Names = Names {
     driver: c"sgring",
     short: c"sgring",
 };
+
+/// The number of the card's one PCM device.
+const PCM_DEVICE: u32 = 0;
 
 /// What is bound to one device.
 struct Bound {
@@ -103,14 +107,26 @@ impl SgringDriver {
         )?;
 
         let alsa = Card::new(pdev.as_ref(), seam::this_module(), &NAMES, card.clone())?;
-        alsa.add_pcm::<Pcm>(c"sgring", 0, capabilities.playback, 0)?;
+        alsa.add_pcm::<Pcm>(
+            c"sgring",
+            PCM_DEVICE,
+            capabilities.playback,
+            capabilities.capture,
+        )?;
+        if capabilities.has(regs::SGRING_FEAT_LOOPBACK) {
+            // A capture stream without a playback stream of its number has nothing to record [D-94].
+            for number in 0..capabilities.capture.min(capabilities.playback) {
+                alsa.add_control::<Loopback>(PCM_DEVICE, number, card.stream_of(false, number)?)?;
+            }
+        }
 
         dev_info!(
             pdev,
-            "register map {}.{}, {} playback streams, {} vectors, rings up to {} bytes\n",
+            "register map {}.{}, {} playback and {} capture streams, {} vectors, rings up to {} bytes\n",
             capabilities.version >> regs::SGRING_VERSION_MAJOR_SHIFT,
             capabilities.version & regs::SGRING_VERSION_MINOR_MASK,
             capabilities.playback,
+            capabilities.capture,
             vectors.len(),
             card.ring_bytes_max
         );

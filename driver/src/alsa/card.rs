@@ -131,6 +131,10 @@ impl<D: Send + Sync + 'static> Card<D> {
         })
     }
 
+    pub(super) fn as_ptr(&self) -> *mut sys::snd_card {
+        self.card.as_ptr()
+    }
+
     /// Adds PCM device `device` with the given numbers of substreams.
     pub(crate) fn add_pcm<T: PcmOps<Card = D>>(
         &self,
