@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sgring sound card: from the DMA to the tap and the audio backend
+ * sgring sound card: playback, from the DMA to the audio backend
  *
  * The DMA side pushes frames when the sample clock says so; the backend pulls
  * them when its own timer says so.  A FIFO stands between the two, so that
@@ -25,75 +25,12 @@
  * needs no re-entrancy guard.
  */
 #include "qemu/osdep.h"
-#include <math.h>
-#include "qemu/bswap.h"
 #include "qemu/error-report.h"
+#include "sgring_format.h"
 #include "sgring_int.h"
 #include "trace.h"
 
 #define FIFO_FRAME_BYTES    (2 * sizeof(int32_t))
-
-uint32_t sgring_sample_bytes(uint32_t format)
-{
-    switch (format) {
-    case SGRING_FMT_U8:
-    case SGRING_FMT_S8:
-        return 1;
-    case SGRING_FMT_S16_LE:
-        return 2;
-    case SGRING_FMT_S24_3LE:
-        return 3;
-    case SGRING_FMT_S24_LE:
-    case SGRING_FMT_S32_LE:
-    case SGRING_FMT_FLOAT_LE:
-        return 4;
-    default:
-        return 0;
-    }
-}
-
-/* Out of range is clipped; not a number is silence. */
-static int32_t sgring_float_to_s32(uint32_t bits)
-{
-    union {
-        uint32_t u;
-        float f;
-    } in = { .u = bits };
-    double v = (double)in.f * 2147483648.0;
-
-    if (isnan(v)) {
-        return 0;
-    }
-    if (v >= 2147483647.0) {
-        return INT32_MAX;
-    }
-    if (v <= -2147483648.0) {
-        return INT32_MIN;
-    }
-    return lrint(v);
-}
-
-static int32_t sgring_sample_to_s32(uint32_t format, const uint8_t *p)
-{
-    switch (format) {
-    case SGRING_FMT_U8:
-        return (int32_t)((uint32_t)(p[0] ^ 0x80) << 24);
-    case SGRING_FMT_S8:
-        return (int32_t)((uint32_t)p[0] << 24);
-    case SGRING_FMT_S16_LE:
-        return (int32_t)((uint32_t)lduw_le_p(p) << 16);
-    case SGRING_FMT_S24_LE:
-    case SGRING_FMT_S24_3LE:
-        return (int32_t)((uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 |
-                         (uint32_t)p[2] << 24);
-    case SGRING_FMT_S32_LE:
-        return ldl_le_p(p);
-    case SGRING_FMT_FLOAT_LE:
-        return sgring_float_to_s32(ldl_le_p(p));
-    default:
-        g_assert_not_reached(); /* PREPARE takes only the formats above */
-    }
-}
 
 static bool sgring_voice_busy(const SGRingVoice *v)
 {
@@ -292,64 +229,14 @@ uint64_t sgring_audio_delay(const SGRingStream *st)
     return v->fill + AUD_get_buffer_size_out(v->sw) / FIFO_FRAME_BYTES;
 }
 
-/*
- * Write to the tap what it takes at once.  What it does not take is lost, but
- * in whole frames: the rest of a frame is kept for the next time.
- */
-static void sgring_tap_write(SGRingState *s, const uint8_t *buf, size_t len,
-                             uint32_t frame_bytes)
-{
-    size_t done = 0;
-
-    while (s->tap_rest_len) {
-        int n = qemu_chr_fe_write(&s->tap, s->tap_rest, s->tap_rest_len);
-
-        if (n <= 0) {
-            goto blocked;
-        }
-        s->tap_rest_len -= n;
-        memmove(s->tap_rest, s->tap_rest + n, s->tap_rest_len);
-    }
-    while (done < len) {
-        int n = qemu_chr_fe_write(&s->tap, buf + done, len - done);
-
-        if (n <= 0) {
-            break;
-        }
-        done += n;
-    }
-    if (done == len) {
-        s->tap_blocked = false;
-        return;
-    }
-    if (done % frame_bytes) {
-        s->tap_rest_len = frame_bytes - done % frame_bytes;
-        memcpy(s->tap_rest, buf + done, s->tap_rest_len);
-        done += s->tap_rest_len;
-    }
-
-blocked:
-    trace_sgring_tap_drop((len - done) / frame_bytes);
-    if (!s->tap_blocked) {
-        s->tap_blocked = true;
-        warn_report_once("sgring: the tap is not being read fast enough: "
-                         "frames are missing in it");
-    }
-}
-
 void sgring_audio_push(SGRingStream *st, const uint8_t *buf, uint32_t frames)
 {
-    SGRingState *s = st->card;
     SGRingVoice *v = st->voice;
     uint32_t format = st->cfg.format;
     uint32_t sample = sgring_sample_bytes(format);
     uint32_t second = st->cfg.channels == 2 ? sample : 0;
     uint32_t tail, i;
 
-    if (st->index == s->tap_stream && qemu_chr_fe_backend_connected(&s->tap)) {
-        sgring_tap_write(s, buf, (size_t)frames * st->frame_bytes,
-                         st->frame_bytes);
-    }
     if (!v || !v->sw) {
         return;
     }

@@ -35,7 +35,8 @@ bool sgring_publish(SGRingStream *st)
 #define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_LATE)
     stl_le_p(TAIL(LATE), st->late);
     stl_le_p(TAIL(DROPS), st->drops);
-    stq_le_p(TAIL(DELAY), sgring_audio_delay(st));
+    stq_le_p(TAIL(DELAY), st->capture ? sgring_input_delay(st) :
+                                        sgring_audio_delay(st));
 #undef TAIL
 
     r = stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
@@ -124,13 +125,15 @@ void sgring_seek(SGRingStream *st, uint64_t byte)
 }
 
 /* Bytes, not frames: a frame may straddle segments [D-24]. */
-bool sgring_gather(SGRingStream *st, uint32_t frames)
+bool sgring_ring_rw(SGRingStream *st, uint32_t frames)
 {
     PCIDevice *pdev = PCI_DEVICE(st->card);
     uint64_t ring_bytes = sgring_ring_bytes(st);
     uint64_t pos = st->hw_ptr % st->cfg.ring * st->frame_bytes;
     uint32_t left = frames * st->frame_bytes;
-    uint8_t *to = st->bounce;
+    DMADirection dir = st->capture ? DMA_DIRECTION_FROM_DEVICE :
+                                     DMA_DIRECTION_TO_DEVICE;
+    uint8_t *buf = st->bounce;
 
     while (left) {
         const SGRingSegment *seg = &st->sgt[st->seg];
@@ -138,13 +141,12 @@ bool sgring_gather(SGRingStream *st, uint32_t frames)
         uint32_t n = MIN(MIN(left, seg->len - st->seg_offset),
                          ring_bytes - pos);
 
-        if (pci_dma_rw(pdev, addr, to, n, DMA_DIRECTION_TO_DEVICE,
-                       sgring_dma_attrs) != MEMTX_OK) {
+        if (pci_dma_rw(pdev, addr, buf, n, dir, sgring_dma_attrs) != MEMTX_OK) {
             st->err_index = st->seg;
             st->err_addr = addr;
             return false;
         }
-        to += n;
+        buf += n;
         left -= n;
         pos += n;
         st->seg_offset += n;

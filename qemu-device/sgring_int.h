@@ -2,11 +2,16 @@
 /*
  * sgring sound card: what the parts of the device model share
  *
- *   sgring.c          PCI function, registers, reset, migration of the card
- *   sgring_stream.c   commands, states, and what happens in time
+ *   sgring.c          PCI function, properties, migration of the card
+ *   sgring_mmio.c     registers, and the reset that is one of them
+ *   sgring_command.c  commands, of a stream and of a group
+ *   sgring_stream.c   what happens in time
  *   sgring_clock.c    the sample clock: deadlines and bursts
  *   sgring_dma.c      table, ring and status line: all of guest memory
- *   sgring_audio.c    from the DMA to the tap and the audio backend
+ *   sgring_audio.c    playback: from the DMA to the audio backend
+ *   sgring_input.c    capture: from the audio backend to the DMA
+ *   sgring_format.c   sample formats
+ *   sgring_tap.c      the tap
  *   sgring_vmstate.c  migration of a stream
  *
  * Everything runs under the BQL.  Guest memory is touched by sgring_dma.c
@@ -28,6 +33,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
 
 /* Limits of this implementation; the guest reads them from CAP_*. */
 #define SGRING_PLAYBACK_MAX     64
+#define SGRING_CAPTURE_MAX      64
 #define SGRING_VECTORS_MAX      2048
 #define SGRING_RATE_MIN         8000
 #define SGRING_RATE_MAX         384000
@@ -92,9 +98,27 @@ typedef struct SGRingVoice {
     bool held;                  /* st->ending has to finish first */
 } SGRingVoice;
 
+/*
+ * The way of the backend's frames to one stream: the backend voice and a FIFO
+ * of stereo S32 frames at the stream's rate that it fills.
+ */
+typedef struct SGRingInput {
+    struct SGRingStream *st;
+    SWVoiceIn *sw;              /* NULL: the backend has none to give */
+    uint32_t rate;
+    int32_t *fifo;              /* @size frames */
+    uint32_t size;
+    uint32_t head;              /* oldest frame */
+    uint32_t fill;              /* frames; <= size */
+    uint32_t prime;             /* frames to gather before giving any; < size */
+    bool primed;                /* they were there */
+    bool begun;                 /* once in this run: count what is missing */
+} SGRingInput;
+
 typedef struct SGRingStream {
     SGRingState *card;
-    uint32_t index;
+    uint32_t index;             /* of all streams: playback, then capture */
+    bool capture;
 
     /* Registers. */
     SGRingConfig reg;           /* as the guest wrote them */
@@ -113,7 +137,7 @@ typedef struct SGRingStream {
     uint8_t *bounce;            /* bounce_frames frames on their way */
     uint32_t bounce_frames;
 
-    /* The next byte to fetch; follows from hw_ptr. */
+    /* The next byte to move; follows from hw_ptr. */
     uint32_t seg;
     uint32_t seg_offset;
 
@@ -137,6 +161,7 @@ typedef struct SGRingStream {
 
     SGRingVoice *voice;
     SGRingVoice *ending;        /* still playing out an earlier clip */
+    SGRingInput *input;
 } SGRingStream;
 
 struct SGRingState {
@@ -149,17 +174,33 @@ struct SGRingState {
     uint8_t tap_rest[SGRING_FRAME_MAX];
     uint32_t tap_rest_len;
     bool tap_blocked;
+    bool no_input;              /* the backend has refused a voice */
 
-    uint32_t num_streams;
+    uint32_t num_playback;
+    uint32_t num_capture;
+    uint32_t num_streams;       /* together */
     uint32_t num_vectors;
     uint32_t gerr;
-    SGRingStream *streams;
+    SGRingStream *streams;      /* playback first, then capture */
 };
 
 static inline uint64_t sgring_ring_bytes(const SGRingStream *st)
 {
     return (uint64_t)st->cfg.ring * st->frame_bytes;
 }
+
+static inline bool sgring_moving(const SGRingStream *st)
+{
+    return st->state == SGRING_STATE_RUNNING ||
+           st->state == SGRING_STATE_DRAINING;
+}
+
+/* sgring_mmio.c */
+
+extern const MemoryRegionOps sgring_mmio_ops;
+
+/* [D-7] */
+void sgring_card_reset(SGRingState *s);
 
 /* sgring_stream.c */
 
@@ -168,6 +209,37 @@ void sgring_stream_exit(SGRingStream *st);
 
 /* Back to the power-on values, without touching guest memory. */
 void sgring_stream_reset(SGRingStream *st);
+
+/* The state has come from elsewhere: let it go on, if it is one that does. */
+void sgring_stream_resume(SGRingStream *st);
+
+/* Count an interrupt; sgring_irq_send() sends it, as the very last thing. */
+void sgring_irq_ask(SGRingStream *st);
+void sgring_irq_send(SGRingStream *st);
+
+/* Frames move from now on, and until now.  The state stands already. */
+void sgring_run_begin(SGRingStream *st);
+void sgring_run_end(SGRingStream *st);
+
+/* Let the timer stand on the end of the burst under way. */
+void sgring_arm(SGRingStream *st);
+
+/*
+ * Do all that is due at @now.  However late that is: at most one ring of
+ * data, one status line, one interrupt [D-35].
+ */
+void sgring_advance(SGRingStream *st, int64_t now);
+
+/* Publish a state that stands already; false: the stream has failed. */
+bool sgring_publish_or_fail(SGRingStream *st);
+
+/* Make what follows from st->cfg alone. */
+void sgring_apply_config(SGRingStream *st);
+
+/* Forget the table and what was made by sgring_apply_config(). */
+void sgring_free_table(SGRingStream *st);
+
+/* sgring_command.c */
 
 /*
  * Carry out a SGRING_CMD_*.  The interrupts that follow from it are sent last,
@@ -179,17 +251,11 @@ void sgring_stream_command(SGRingStream *st, uint32_t cmd);
 uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd);
 
 /* The first value that does not fit, as a SGRING_ERR_*. */
-uint32_t sgring_check_config(const SGRingState *s, const SGRingConfig *c,
+uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
                              uint32_t group);
 
-/* Make what follows from st->cfg alone. */
-void sgring_apply_config(SGRingStream *st);
-
-/* Forget the table and what was made by sgring_apply_config(). */
-void sgring_free_table(SGRingStream *st);
-
-/* The state has come from elsewhere: let it go on, if it is one that does. */
-void sgring_stream_resume(SGRingStream *st);
+/* Back to IDLE, without touching guest memory. */
+void sgring_cmd_reset(SGRingStream *st);
 
 /* sgring_vmstate.c */
 
@@ -221,18 +287,16 @@ uint32_t sgring_read_table(SGRingStream *st);
 void sgring_seek(SGRingStream *st, uint64_t byte);
 
 /*
- * Get the @frames frames from hw_ptr on into the bounce buffer, and the cursor
- * behind them.  False: ERR_INDEX and ERR_ADDR tell where it failed.
+ * Move the @frames frames from hw_ptr on between ring and bounce buffer, and
+ * the cursor behind them: from the ring for playback, to it for capture.
+ * False: ERR_INDEX and ERR_ADDR tell where it failed.
  */
-bool sgring_gather(SGRingStream *st, uint32_t frames);
+bool sgring_ring_rw(SGRingStream *st, uint32_t frames);
 
 /* Write the status line.  False: it cannot be written. */
 bool sgring_publish(SGRingStream *st);
 
 /* sgring_audio.c */
-
-/* Bytes of one sample, 0 for a format that the card does not offer. */
-uint32_t sgring_sample_bytes(uint32_t format);
 
 /* Get a voice for the rate in st->cfg; without one the stream is mute. */
 void sgring_audio_open(SGRingStream *st);
@@ -241,7 +305,7 @@ void sgring_audio_close(SGRingStream *st);
 /* Frames are about to flow. */
 void sgring_audio_begin(SGRingStream *st);
 
-/* Hand on @frames frames in the format of st->cfg: to the tap, to the FIFO. */
+/* Hand on @frames frames in the format of st->cfg. */
 void sgring_audio_push(SGRingStream *st, const uint8_t *buf, uint32_t frames);
 
 /* No frame follows for now: play out what there is, then fall silent. */
@@ -252,5 +316,26 @@ void sgring_audio_drop(SGRingStream *st);
 
 /* Frames between the DMA and the end of the backend's buffer. */
 uint64_t sgring_audio_delay(const SGRingStream *st);
+
+/* sgring_input.c */
+
+/* Get a voice for the rate in st->cfg; without one the stream hears silence. */
+void sgring_input_open(SGRingStream *st);
+void sgring_input_close(SGRingStream *st);
+
+/* Frames are wanted, and no longer. */
+void sgring_input_begin(SGRingStream *st);
+void sgring_input_finish(SGRingStream *st);
+
+/* Get @frames frames in the format of st->cfg; what is missing is silence. */
+void sgring_input_take(SGRingStream *st, uint8_t *buf, uint32_t frames);
+
+/* Frames between the backend and the DMA. */
+uint64_t sgring_input_delay(const SGRingStream *st);
+
+/* sgring_tap.c */
+
+/* Frames that DMA has moved, in the format of st->cfg. */
+void sgring_tap_push(SGRingStream *st, const uint8_t *buf, uint32_t frames);
 
 #endif /* HW_AUDIO_SGRING_INT_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sgring sound card: streams - commands, states, and what happens in time
+ * sgring sound card: streams - what happens in time
  *
  * Marks like [D-20] are the numbered statements of the data sheet.
  *
@@ -19,27 +19,14 @@
 #include "qemu/osdep.h"
 #include "qemu/log.h"
 #include "hw/pci/msix.h"
+#include "sgring_format.h"
 #include "sgring_int.h"
 #include "trace.h"
-
-static const char *sgring_state_name(uint32_t state)
-{
-    static const char *const names[] = {
-        [SGRING_STATE_IDLE] = "idle",
-        [SGRING_STATE_PREPARED] = "prepared",
-        [SGRING_STATE_RUNNING] = "running",
-        [SGRING_STATE_PAUSED] = "paused",
-        [SGRING_STATE_DRAINING] = "draining",
-        [SGRING_STATE_ERROR] = "error",
-    };
-
-    return state < ARRAY_SIZE(names) ? names[state] : "?";
-}
 
 /* ---- interrupts --------------------------------------------------------- */
 
 /* Counted at once, so that the status line tells of it; sent by the next. */
-static void sgring_irq_ask(SGRingStream *st)
+void sgring_irq_ask(SGRingStream *st)
 {
     if (!st->irq_pending) {
         st->irq_pending = true;
@@ -48,7 +35,7 @@ static void sgring_irq_ask(SGRingStream *st)
 }
 
 /* The last thing of every timer tick and every command. */
-static void sgring_irq_send(SGRingStream *st)
+void sgring_irq_send(SGRingStream *st)
 {
     PCIDevice *pdev = PCI_DEVICE(st->card);
 
@@ -58,6 +45,39 @@ static void sgring_irq_send(SGRingStream *st)
         if (msix_enabled(pdev)) {
             msix_notify(pdev, st->cfg.vector);
         }
+    }
+}
+
+/* ---- runs --------------------------------------------------------------- */
+
+void sgring_apply_config(SGRingStream *st)
+{
+    st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
+    st->bounce_frames = MAX(st->cfg.burst, 4096);
+    st->bounce = g_malloc(st->bounce_frames * st->frame_bytes);
+    if (st->capture) {
+        sgring_input_open(st);
+    } else {
+        sgring_audio_open(st);
+    }
+}
+
+void sgring_run_begin(SGRingStream *st)
+{
+    if (st->capture) {
+        sgring_input_begin(st);
+    } else {
+        sgring_audio_begin(st);
+    }
+}
+
+void sgring_run_end(SGRingStream *st)
+{
+    timer_del(&st->timer);
+    if (st->capture) {
+        sgring_input_finish(st);
+    } else {
+        sgring_audio_finish(st);
     }
 }
 
@@ -74,22 +94,6 @@ void sgring_free_table(SGRingStream *st)
 }
 
 /*
- * A command that the card does not carry out.  In state ERROR the register
- * keeps the error that led there.
- */
-static uint32_t sgring_refuse(SGRingStream *st, uint32_t cmd, uint32_t err)
-{
-    trace_sgring_guest_error(st->index, cmd, err);
-    qemu_log_mask(LOG_GUEST_ERROR,
-                  "sgring: stream %u (%s): command %u refused, error %u\n",
-                  st->index, sgring_state_name(st->state), cmd, err);
-    if (st->state != SGRING_STATE_ERROR) {
-        st->err = err;
-    }
-    return err;
-}
-
-/*
  * [D-60] DMA failed in a prepared stream; ERR_INDEX and ERR_ADDR are set.  No
  * further DMA but the line.
  */
@@ -100,19 +104,17 @@ static void sgring_fail(SGRingStream *st, uint32_t err)
                   "sgring: stream %u: DMA error %u, descriptor %u, "
                   "address 0x%" PRIx64 "\n", st->index, err, st->err_index,
                   st->err_addr);
-    timer_del(&st->timer);
     st->state = SGRING_STATE_ERROR;
     st->err = err;
+    sgring_run_end(st);
     sgring_free_table(st);
-    sgring_audio_finish(st);
     sgring_irq_ask(st);
     if (err != SGRING_ERR_DMA_STATUS) {
         sgring_publish(st);
     }
 }
 
-/* Publish a state that stands already; false: the stream has failed. */
-static bool sgring_publish_or_fail(SGRingStream *st)
+bool sgring_publish_or_fail(SGRingStream *st)
 {
     if (!sgring_publish(st)) {
         st->err_index = 0;
@@ -125,39 +127,35 @@ static bool sgring_publish_or_fail(SGRingStream *st)
 
 /* ---- time --------------------------------------------------------------- */
 
-static bool sgring_moving(const SGRingStream *st)
-{
-    return st->state == SGRING_STATE_RUNNING ||
-           st->state == SGRING_STATE_DRAINING;
-}
-
-static void sgring_arm(SGRingStream *st)
+void sgring_arm(SGRingStream *st)
 {
     timer_mod_ns(&st->timer, sgring_deadline(st, sgring_burst_end(st)));
 }
 
-/* Fetch up to frame @end; a failure leaves hw_ptr where the data ends. */
-static bool sgring_fetch(SGRingStream *st, uint64_t end)
+/* Move up to frame @end; a failure leaves hw_ptr where the data ends. */
+static bool sgring_move(SGRingStream *st, uint64_t end)
 {
     while (st->hw_ptr < end) {
         uint32_t n = MIN(end - st->hw_ptr, st->bounce_frames);
 
-        if (!sgring_gather(st, n)) {
+        if (st->capture) {
+            sgring_input_take(st, st->bounce, n);
+        }
+        if (!sgring_ring_rw(st, n)) {
             sgring_fail(st, SGRING_ERR_DMA_DATA);
             return false;
         }
-        sgring_audio_push(st, st->bounce, n);
+        sgring_tap_push(st, st->bounce, n);
+        if (!st->capture) {
+            sgring_audio_push(st, st->bounce, n);
+        }
         st->hw_ptr += n;
         st->tstamp = sgring_deadline(st, st->hw_ptr);
     }
     return true;
 }
 
-/*
- * Do all that is due at @now.  However late that is: at most one ring of
- * data, one status line, one interrupt [D-35].
- */
-static void sgring_advance(SGRingStream *st, int64_t now)
+void sgring_advance(SGRingStream *st, int64_t now)
 {
     uint64_t from = st->hw_ptr;
     uint64_t end = sgring_due(st, now);
@@ -173,7 +171,7 @@ static void sgring_advance(SGRingStream *st, int64_t now)
         end = from + st->cfg.ring;
         rebase = true;
     }
-    if (!sgring_fetch(st, end)) {
+    if (!sgring_move(st, end)) {
         return;
     }
     if (rebase) {
@@ -191,19 +189,14 @@ static void sgring_advance(SGRingStream *st, int64_t now)
     if (drained) {
         trace_sgring_drained(st->index, end);
         st->state = SGRING_STATE_IDLE;
+        sgring_run_end(st);
         sgring_free_table(st);
-        sgring_audio_finish(st);
         sgring_irq_ask(st);
     } else if ((st->cfg.flags & SGRING_FLAG_PERIOD_IRQ) &&
                end / st->cfg.period != from / st->cfg.period) {
         sgring_irq_ask(st);
     }
-    if (!sgring_publish_or_fail(st)) {
-        return;
-    }
-    if (drained) {
-        timer_del(&st->timer);
-    } else {
+    if (sgring_publish_or_fail(st) && !drained) {
         sgring_arm(st);
     }
 }
@@ -229,335 +222,20 @@ static void sgring_tick(void *opaque)
     guard->engaged_in_io = engaged;
 }
 
-/* ---- commands ----------------------------------------------------------- */
-
-/* [D-20] The first value that does not fit decides. */
-uint32_t sgring_check_config(const SGRingState *s, const SGRingConfig *c,
-                             uint32_t group)
-{
-    uint32_t frame_bytes = sgring_sample_bytes(c->format) * c->channels;
-
-    if (c->format >= 32 || !(SGRING_FORMATS & (1u << c->format))) {
-        return SGRING_ERR_BAD_FORMAT;
-    }
-    if (c->rate < SGRING_RATE_MIN || c->rate > SGRING_RATE_MAX) {
-        return SGRING_ERR_BAD_RATE;
-    }
-    if (c->channels < SGRING_CHANNELS_MIN ||
-        c->channels > SGRING_CHANNELS_MAX) {
-        return SGRING_ERR_BAD_CHANNELS;
-    }
-    if (c->period < SGRING_PERIOD_MIN || c->period > SGRING_PERIOD_MAX) {
-        return SGRING_ERR_BAD_PERIOD;
-    }
-    if (!c->ring || c->ring % c->period ||
-        (uint64_t)c->ring * frame_bytes > SGRING_RING_MAX) {
-        return SGRING_ERR_BAD_RING;
-    }
-    if (c->burst > c->period || c->burst > SGRING_BURST_MAX) {
-        return SGRING_ERR_BAD_BURST;
-    }
-    if (!c->sgt_count || c->sgt_count > SGRING_SGT_MAX ||
-        c->sgt_addr % SGRING_SEG_SIZE) {
-        return SGRING_ERR_BAD_SGT;
-    }
-    if (c->vector >= s->num_vectors) {
-        return SGRING_ERR_BAD_VECTOR;
-    }
-    if (c->status_addr % SGRING_STATUS_SIZE) {
-        return SGRING_ERR_BAD_STATUS;
-    }
-    if (c->flags & ~SGRING_FLAG_PERIOD_IRQ) {
-        return SGRING_ERR_BAD_FLAGS;
-    }
-    if (group > SGRING_GROUPS) {
-        return SGRING_ERR_BAD_GROUP;
-    }
-    return SGRING_ERR_NONE;
-}
-
-static uint32_t sgring_default_burst(const SGRingConfig *c)
-{
-    return MIN(c->period, MAX(c->rate / 1000, 1));
-}
-
-void sgring_apply_config(SGRingStream *st)
-{
-    st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
-    st->bounce_frames = MAX(st->cfg.burst, 4096);
-    st->bounce = g_malloc(st->bounce_frames * st->frame_bytes);
-    sgring_audio_open(st);
-}
-
-static uint32_t sgring_prepare(SGRingStream *st)
-{
-    uint32_t err;
-
-    sgring_free_table(st);
-    st->err_index = 0;
-    st->err_addr = 0;
-    err = sgring_check_config(st->card, &st->reg, st->group);
-    if (err) {
-        return err;
-    }
-
-    st->cfg = st->reg;
-    if (!st->cfg.burst) {
-        st->cfg.burst = sgring_default_burst(&st->cfg);
-    }
-    st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
-    err = sgring_read_table(st);
-    if (err) {
-        return err;
-    }
-
-    sgring_apply_config(st);
-    sgring_seek(st, 0);
-    st->hw_ptr = 0;
-    st->f0 = 0;
-    st->t0 = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-    st->tstamp = st->t0;
-    st->irqs = 0;
-    st->late = 0;
-    st->drops = 0;
-    st->err = SGRING_ERR_NONE;
-    st->state = SGRING_STATE_PREPARED;
-    if (!sgring_publish(st)) {
-        st->err_addr = st->cfg.status_addr;
-        return SGRING_ERR_DMA_STATUS;
-    }
-    trace_sgring_prepare(st->index, st->cfg.format, st->cfg.rate,
-                         st->cfg.channels, st->cfg.period, st->cfg.ring,
-                         st->cfg.burst, st->sgt_count);
-    return SGRING_ERR_NONE;
-}
-
-static uint32_t sgring_cmd_prepare(SGRingStream *st)
-{
-    uint32_t err = sgring_prepare(st);
-
-    if (err) {
-        sgring_free_table(st);
-        sgring_refuse(st, SGRING_CMD_PREPARE, err);
-        st->state = SGRING_STATE_ERROR;
-        st->err = err;
-    }
-    return err;
-}
-
-static void sgring_cmd_start(SGRingStream *st, int64_t now)
-{
-    st->t0 = now;
-    st->f0 = st->hw_ptr;
-    st->tstamp = now;
-    st->state = SGRING_STATE_RUNNING;
-    trace_sgring_start(st->index, st->hw_ptr, now);
-    sgring_audio_begin(st);
-    if (sgring_publish_or_fail(st)) {
-        sgring_arm(st);
-    }
-}
-
-static void sgring_cmd_pause(SGRingStream *st)
-{
-    trace_sgring_pause(st->index, st->hw_ptr);
-    timer_del(&st->timer);
-    st->state = SGRING_STATE_PAUSED;
-    sgring_audio_finish(st);
-    sgring_publish_or_fail(st);
-}
-
-static void sgring_cmd_stop(SGRingStream *st)
-{
-    bool idle = st->state == SGRING_STATE_IDLE;
-
-    trace_sgring_stop(st->index, st->hw_ptr);
-    timer_del(&st->timer);
-    st->state = SGRING_STATE_IDLE;
-    sgring_free_table(st);
-    sgring_audio_finish(st);
-    if (!idle) {
-        sgring_publish_or_fail(st);
-    }
-}
-
-static uint32_t sgring_cmd_drain(SGRingStream *st, int64_t now)
-{
-    uint64_t end = st->drain_end;
-
-    /*
-     * An end that has gone by is an end now: the guest's view of the position
-     * is older than ours, and what it asks for has been played.
-     */
-    end = MAX(end, st->hw_ptr);
-    if (end - st->hw_ptr > st->cfg.ring) {
-        return SGRING_ERR_BAD_DRAIN;
-    }
-    trace_sgring_drain(st->index, st->hw_ptr, end);
-    st->state = SGRING_STATE_DRAINING;
-    st->drain_target = end;
-    if (sgring_due(st, now) == end) {
-        sgring_advance(st, now);
-    } else if (sgring_publish_or_fail(st)) {
-        sgring_arm(st);         /* the end may be nearer than the burst's */
-    }
-    return SGRING_ERR_NONE;
-}
-
-static void sgring_cmd_reset(SGRingStream *st)
-{
-    timer_del(&st->timer);
-    sgring_free_table(st);
-    sgring_audio_finish(st);
-    st->state = SGRING_STATE_IDLE;
-    st->err = SGRING_ERR_NONE;
-    st->err_index = 0;
-    st->err_addr = 0;
-    st->hw_ptr = 0;
-    st->irq_pending = false;
-}
-
-/* [D-10] SGRING_ERR_NONE if the state allows the command. */
-static uint32_t sgring_check_state(const SGRingStream *st, uint32_t cmd)
-{
-    static const uint8_t from[] = {
-        [SGRING_CMD_RESET]   = 0xff,
-        [SGRING_CMD_PREPARE] = 1 << SGRING_STATE_IDLE |
-                               1 << SGRING_STATE_PREPARED |
-                               1 << SGRING_STATE_ERROR,
-        [SGRING_CMD_START]   = 1 << SGRING_STATE_PREPARED |
-                               1 << SGRING_STATE_PAUSED,
-        [SGRING_CMD_STOP]    = 0xff & ~(1 << SGRING_STATE_ERROR),
-        [SGRING_CMD_PAUSE]   = 1 << SGRING_STATE_RUNNING,
-        [SGRING_CMD_DRAIN]   = 1 << SGRING_STATE_RUNNING,
-    };
-
-    if (cmd >= ARRAY_SIZE(from) || !from[cmd]) {
-        return SGRING_ERR_BAD_COMMAND;
-    }
-    return from[cmd] & (1 << st->state) ? SGRING_ERR_NONE :
-                                          SGRING_ERR_BAD_STATE;
-}
-
-/*
- * The state allows @cmd, and what was due at @now is done.  Interrupts are
- * asked for, not sent.
- */
-static uint32_t sgring_execute(SGRingStream *st, uint32_t cmd, int64_t now)
-{
-    switch (cmd) {
-    case SGRING_CMD_RESET:
-        sgring_cmd_reset(st);
-        break;
-    case SGRING_CMD_PREPARE:
-        return sgring_cmd_prepare(st);
-    case SGRING_CMD_START:
-        sgring_cmd_start(st, now);
-        break;
-    case SGRING_CMD_STOP:
-        sgring_cmd_stop(st);
-        break;
-    case SGRING_CMD_PAUSE:
-        sgring_cmd_pause(st);
-        break;
-    case SGRING_CMD_DRAIN:
-        return sgring_cmd_drain(st, now);
-    }
-    return SGRING_ERR_NONE;
-}
-
-/* [D-36] A command finds the card as if the timer had never been late. */
-static void sgring_catch_up(SGRingStream *st, uint32_t cmd, int64_t now)
-{
-    if (cmd != SGRING_CMD_RESET && sgring_moving(st)) {
-        sgring_advance(st, now);
-    }
-}
-
-void sgring_stream_command(SGRingStream *st, uint32_t cmd)
-{
-    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-    uint32_t err;
-
-    sgring_catch_up(st, cmd, now);
-    err = sgring_check_state(st, cmd);
-    if (!err) {
-        err = sgring_execute(st, cmd, now);
-        if (err == SGRING_ERR_BAD_DRAIN) {
-            sgring_refuse(st, cmd, err);
-        }
-    } else {
-        sgring_refuse(st, cmd, err);
-    }
-    sgring_irq_send(st);
-}
-
-/*
- * [D-55] All members at one instant, or none.  A STOP passes over members in
- * ERROR: they have stopped.
- */
-uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd)
-{
-    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-    uint32_t err = SGRING_ERR_NONE;
-    uint32_t members = 0;
-    uint32_t i;
-
-    if (cmd != SGRING_CMD_START && cmd != SGRING_CMD_STOP &&
-        cmd != SGRING_CMD_PAUSE) {
-        return SGRING_ERR_BAD_COMMAND;
-    }
-    if (!group || group > SGRING_GROUPS) {
-        return SGRING_ERR_BAD_GROUP;
-    }
-
-    for (i = 0; i < s->num_streams; i++) {
-        SGRingStream *st = &s->streams[i];
-
-        if (st->group != group) {
-            continue;
-        }
-        members++;
-        sgring_catch_up(st, cmd, now);
-        if (cmd == SGRING_CMD_STOP && st->state == SGRING_STATE_ERROR) {
-            continue;
-        }
-        if (!err) {
-            err = sgring_check_state(st, cmd);
-        }
-    }
-    if (!members) {
-        err = SGRING_ERR_BAD_GROUP;
-    }
-    for (i = 0; !err && i < s->num_streams; i++) {
-        SGRingStream *st = &s->streams[i];
-
-        if (st->group == group && st->state != SGRING_STATE_ERROR) {
-            sgring_execute(st, cmd, now);
-        }
-    }
-    trace_sgring_group(group, cmd, err);
-    for (i = 0; i < s->num_streams; i++) {
-        if (s->streams[i].group == group) {
-            sgring_irq_send(&s->streams[i]);
-        }
-    }
-    return err;
-}
-
 /* ---- life --------------------------------------------------------------- */
 
 void sgring_stream_init(SGRingState *s, SGRingStream *st, uint32_t index)
 {
     st->card = s;
     st->index = index;
+    st->capture = index >= s->num_playback;
     timer_init_ns(&st->timer, QEMU_CLOCK_VIRTUAL, sgring_tick, st);
 }
 
 void sgring_stream_resume(SGRingStream *st)
 {
     if (sgring_moving(st)) {
-        sgring_audio_begin(st);
+        sgring_run_begin(st);
         sgring_arm(st);
     }
 }
@@ -566,6 +244,7 @@ void sgring_stream_exit(SGRingStream *st)
 {
     timer_del(&st->timer);
     sgring_audio_close(st);
+    sgring_input_close(st);
     sgring_free_table(st);
 }
 

@@ -45,7 +45,7 @@ static int sgring_stream_post_load(void *opaque, int version_id)
         return st->sgt_count ? -EINVAL : 0;
     }
 
-    if (sgring_check_config(st->card, &st->cfg, 0) || !st->cfg.burst ||
+    if (sgring_check_config(st, &st->cfg, 0) || !st->cfg.burst ||
         st->sgt_count != st->cfg.sgt_count) {
         return -EINVAL;
     }

@@ -33,7 +33,7 @@
 #define SGRING_VERSION_MAJOR_SHIFT	16
 #define SGRING_VERSION_MINOR_MASK	0xffff
 #define SGRING_VERSION_MAJOR		1
-#define SGRING_VERSION_MINOR		0
+#define SGRING_VERSION_MINOR		1
 
 #define SGRING_CAP_STREAMS		0x008
 #define SGRING_CAP_STREAMS_PLAYBACK_MASK	0xff
@@ -200,7 +200,7 @@
 #define SGRING_STATUS_LATE		0x20	/* u32, bursts done late, together */
 #define SGRING_STATUS_UNDERRUNS		0x24	/* u32, with APPL_ADDR only */
 #define SGRING_STATUS_SWAPS		0x28	/* u32, tables taken by CMD_SWAP */
-#define SGRING_STATUS_DROPS		0x2c	/* u32, frames the backend lost */
+#define SGRING_STATUS_DROPS		0x2c	/* u32, frames lost to the backend */
 #define SGRING_STATUS_DELAY		0x30	/* u64, frames from here to the ear */
 
 #endif /* SGRING_REGS_H */

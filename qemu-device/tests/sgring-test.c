@@ -34,6 +34,7 @@ int main(int argc, char **argv)
     sgring_clock_tests();
     sgring_data_tests();
     sgring_backend_tests();
+    sgring_capture_tests();
     sgring_hostile_tests();
     sgring_migration_tests();
 

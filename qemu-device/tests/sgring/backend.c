@@ -158,7 +158,7 @@ static void test_wav_exact(void)
  */
 static void test_wav_two_streams(void)
 {
-    Card *c = card_new("wav,out.frequency=48000", ",streams=2");
+    Card *c = card_new("wav,out.frequency=48000", ",playback=2");
     GByteArray *clip = loud_noise(48000);
     GByteArray *wav;
     Config g = base;

@@ -179,7 +179,7 @@ static void test_pause(void)
 /* [D-45] [D-47]: without PERIOD_IRQ, masked, and several vectors. */
 static void test_interrupts(void)
 {
-    Card *c = card_silent(",streams=3,vectors=2");
+    Card *c = card_silent(",playback=3,vectors=2");
     Config g = base;
     int n;
 

@@ -150,7 +150,7 @@ static void group_cmd(Card *c, uint32_t group, uint32_t command)
 static void test_groups(void)
 {
     static const uint32_t rates[] = { 48000, 44100, 96000 };
-    Card *c = card_silent(",streams=3");
+    Card *c = card_silent(",playback=3");
     uint64_t t0;
     int n;
 

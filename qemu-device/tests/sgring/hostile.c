@@ -14,41 +14,51 @@ static uint64_t bar_of(Card *c, int bar)
 }
 
 /* [D-60]: the ring in registers, ours and another's, and nowhere. */
+static void ring_elsewhere(Card *c, int n, uint64_t at)
+{
+    Segment seg[] = { { RING, 256, 0 }, { at, 4096, 0 } };
+    Config g = base;
+    Line l;
+
+    /* 64 frames are good; the second burst runs into the bad ones. */
+    g_test_message("stream %d, ring at 0x%" PRIx64, n, at);
+    put_table(c, TABLE, seg, 2);
+    g.sgt_count = 2;
+    g.status_addr = STATUS(n);
+    prepare(c, n, &g);
+    cmd(c, n, SGRING_CMD_START);
+    qtest_clock_step(c->qts, 1000000);
+    g_assert_cmpuint(line(c, n).hw_ptr, ==, 48);
+    g_assert_false(interrupted(c, 0));
+    qtest_clock_step(c->qts, 1000000);
+    assert_stream(c, n, ERROR, DMA_DATA);
+    g_assert_cmpuint(rd(c, sreg(n, SGRING_S_ERR_INDEX)), ==, 1);
+    g_assert_cmphex(rdq(c, sreg(n, SGRING_S_ERR_ADDR)), ==, at);
+    l = line(c, n);
+    g_assert_cmpuint(l.state, ==, SGRING_STATE_ERROR);
+    g_assert_cmpuint(l.err, ==, SGRING_ERR_DMA_DATA);
+    g_assert_cmpuint(l.hw_ptr, ==, 48);
+    g_assert_cmpuint(l.irqs, ==, 1);
+    g_assert_true(interrupted(c, 0));
+    qtest_clock_step(c->qts, 100000000);
+    g_assert_cmpuint(line(c, n).seq, ==, l.seq);
+}
+
+/* [D-60]: playback from there, capture to there, also to ROM. */
 static void test_ring_elsewhere(void)
 {
     Card *c = card_silent("");
     uint64_t at[] = {
         bar_of(c, SGRING_BAR_REGS), bar_of(c, SGRING_BAR_REGS) + 0x1000,
-        bar_of(c, SGRING_BAR_MSIX), IOAPIC, NOWHERE,
+        bar_of(c, SGRING_BAR_MSIX), IOAPIC, NOWHERE, ROM,
     };
     size_t i;
 
     for (i = 0; i < ARRAY_SIZE(at); i++) {
-        Segment seg[] = { { RING, 256, 0 }, { at[i], 4096, 0 } };
-        Config g = base;
-        Line l;
-
-        /* 64 frames are good; the second burst runs into the bad ones. */
-        g_test_message("ring at 0x%" PRIx64, at[i]);
-        put_table(c, TABLE, seg, 2);
-        g.sgt_count = 2;
-        prepare(c, 0, &g);
-        cmd(c, 0, SGRING_CMD_START);
-        qtest_clock_step(c->qts, 1000000);
-        g_assert_cmpuint(line(c, 0).hw_ptr, ==, 48);
-        g_assert_false(interrupted(c, 0));
-        qtest_clock_step(c->qts, 1000000);
-        assert_stream(c, 0, ERROR, DMA_DATA);
-        g_assert_cmpuint(rd(c, sreg(0, SGRING_S_ERR_INDEX)), ==, 1);
-        g_assert_cmphex(rdq(c, sreg(0, SGRING_S_ERR_ADDR)), ==, at[i]);
-        l = line(c, 0);
-        g_assert_cmpuint(l.state, ==, SGRING_STATE_ERROR);
-        g_assert_cmpuint(l.err, ==, SGRING_ERR_DMA_DATA);
-        g_assert_cmpuint(l.hw_ptr, ==, 48);
-        g_assert_cmpuint(l.irqs, ==, 1);
-        g_assert_true(interrupted(c, 0));
-        qtest_clock_step(c->qts, 100000000);
-        g_assert_cmpuint(line(c, 0).seq, ==, l.seq);
+        if (at[i] != ROM) {
+            ring_elsewhere(c, 0, at[i]);
+        }
+        ring_elsewhere(c, 1, at[i]);
     }
     card_free(c);
 }
@@ -163,6 +173,9 @@ static void test_bus_master_off(void)
     card_free(c);
 }
 
+/* Two playback streams and two capture streams. */
+#define ANY_STREAMS     4
+
 /* A number that may be just right, just wrong, or anything. */
 static uint64_t any_value(Card *c, uint32_t reg)
 {
@@ -240,14 +253,14 @@ static void test_anything(void)
         SGRING_S_FLAGS, SGRING_S_GROUP, SGRING_S_DRAIN_END,
         SGRING_S_SGT_ADDR, SGRING_S_STATUS_ADDR,
     };
-    Card *c = card_silent(",streams=2,vectors=2");
+    Card *c = card_silent(",playback=2,capture=2,vectors=2");
     uint16_t command = qpci_config_readw(c->dev, PCI_COMMAND);
-    uint64_t pos[2] = { 0 }, t0;
+    uint64_t pos[ANY_STREAMS] = { 0 }, t0;
     uint32_t seen = 0;
     int i, n;
 
     any_table(c);
-    for (n = 0; n < 2; n++) {
+    for (n = 0; n < ANY_STREAMS; n++) {
         configure(c, n, &base);
         wrq(c, sreg(n, SGRING_S_STATUS_ADDR), STATUS(n));
     }
@@ -259,7 +272,7 @@ static void test_anything(void)
         uint64_t hw_ptr;
 
         g_assert_cmpint(i, <, 1000000);
-        n = g_test_rand_int_range(0, 2);
+        n = g_test_rand_int_range(0, ANY_STREAMS);
         switch (g_test_rand_int_range(0, 24)) {
         case 0 ... 6:
             cmd(c, n, cmd_word);
@@ -301,8 +314,8 @@ static void test_anything(void)
             break;
         case 21:
             qpci_io_writel(c->dev, c->dev->msix_table_bar,
-                           c->dev->msix_table_off + 16 * n,
-                           g_test_rand_int_range(0, 4) ? MSI(n) :
+                           c->dev->msix_table_off + 16 * (n % 2),
+                           g_test_rand_int_range(0, 4) ? MSI(n % 2) :
                            bar_of(c, SGRING_BAR_REGS) +
                            sreg(n, g_test_rand_int_range(0, 64) * 4));
             break;
@@ -317,11 +330,11 @@ static void test_anything(void)
         default:
             if (g_test_rand_int_range(0, 64) == 0) {
                 wr(c, SGRING_GCTL, SGRING_GCTL_RESET);
-                pos[0] = pos[1] = 0;
+                memset(pos, 0, sizeof(pos));
             }
             break;
         }
-        for (n = 0; n < 2; n++) {
+        for (n = 0; n < ANY_STREAMS; n++) {
             g_assert_cmpuint(stream_state(c, n), <=, SGRING_STATE_ERROR);
             g_assert_cmpuint(stream_error(c, n), <=, SGRING_ERR_DMA_STATUS);
             seen |= 1 << stream_error(c, n) | 1 << (24 + stream_state(c, n));

@@ -283,21 +283,66 @@ static void test_migrate_hostile(void)
     card_free(c);
 }
 
-/* [D-82]: unplugged in the middle; the next card works. */
-static void test_unplug(void)
+/* [D-80]: a capture stream goes on where it was, burst by burst. */
+static void test_migrate_capture(void)
 {
-    Card *c = card_start("pc", "wav,out.frequency=48000", NULL, "", "");
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    Card *c = card_silent(""), *d;
+    Config g = base;
+    uint64_t t0, t;
+
+    one_segment(c);
+    g.format = SGRING_FMT_U8;
+    g.status_addr = STATUS(1);
+    poison(c, RING, 960 * 2 + 4);
+    prepare(c, 1, &g);
+    cmd(c, 1, SGRING_CMD_START);
+    t0 = line(c, 1).tstamp;
+    qtest_clock_step(c->qts, 3500000);
+    t = now(c);
+    migrate_to(c, path);
+    d = card_from(c, path, t);
+    advance_to(d, due(t0, 192, 48000) - 1);
+    g_assert_cmpuint(line(d, 1).hw_ptr, ==, 144);
+    assert_poison(d, RING + 144 * 2, 816 * 2 + 4);
+    advance_to(d, due(t0, 960, 48000));
+    g_assert_cmpuint(line(d, 1).hw_ptr, ==, 960);
+    g_assert_cmpuint(line(d, 1).tstamp, ==, due(t0, 960, 48000));
+    g_assert_cmpuint(line(d, 1).irqs, ==, 4);
+    g_assert_cmpuint(line(d, 1).late + line(d, 1).drops, ==, 0);
+    assert_poison(d, RING + 960 * 2, 4);
+    for (t = 0; t < 960 * 2; t++) {
+        g_assert_cmphex(qtest_readb(d->qts, RING + t), ==, 0x80);
+    }
+    card_free(d);
+    card_free(c);
+    unlink(path);
+}
+
+/* [D-82]: unplugged while it plays and records; the next card works. */
+static void unplug(const char *audio)
+{
+    Card *c = card_start("pc", audio, NULL, "", "");
+    Config g = base;
 
     card_enable(c);
     one_segment(c);
+    put_table(c, TABLE + 16, &(Segment) { RING + (1 << 20), 1 << 20, 0 }, 1);
     prepare(c, 0, &base);
     cmd(c, 0, SGRING_CMD_START);
+    g.sgt_addr = TABLE + 16;
+    g.status_addr = STATUS(1);
+    prepare(c, 1, &g);
+    cmd(c, 1, SGRING_CMD_START);
     qtest_clock_step(c->qts, 33000000);
-    poison(c, STATUS(0), 64);
+    g_assert_cmpuint(line(c, 1).hw_ptr, ==, 1584);
+    poison(c, STATUS(0), 128);
+    poison(c, RING, 2 << 20);
     interrupted(c, 0);
     qpci_unplug_acpi_device_test(c->qts, "card", SLOT);
     qtest_clock_step(c->qts, 100000000);
-    assert_poison(c, STATUS(0), 64);
+    assert_poison(c, STATUS(0), 128);
+    assert_poison(c, RING, 2 << 20);
     g_assert_false(interrupted(c, 0));
 
     qtest_qmp_device_add(c->qts, "sgring", "card",
@@ -311,10 +356,18 @@ static void test_unplug(void)
     card_free(c);
 }
 
+/* [D-82]: with a backend that has input, and with one that has none. */
+static void test_unplug(void)
+{
+    unplug("none");
+    unplug("wav,out.frequency=48000");
+}
+
 void sgring_migration_tests(void)
 {
     qtest_add_func("/sgring/migrate", test_migrate);
     qtest_add_func("/sgring/late", test_late);
     qtest_add_func("/sgring/migrate-hostile", test_migrate_hostile);
+    qtest_add_func("/sgring/migrate-capture", test_migrate_capture);
     qtest_add_func("/sgring/unplug", test_unplug);
 }

@@ -55,6 +55,24 @@ void ring_write(Card *c, const Scatter *s, size_t ring_bytes,
     }
 }
 
+void ring_read(Card *c, const Scatter *s, size_t ring_bytes,
+               uint64_t pos, uint8_t *data, size_t len)
+{
+    while (len) {
+        size_t off = pos % ring_bytes, i = 0, n;
+
+        n = MIN(len, ring_bytes - off);
+        while (off >= s->seg[i].len) {
+            off -= s->seg[i++].len;
+        }
+        n = MIN(n, s->seg[i].len - off);
+        qtest_bufread(c->qts, s->seg[i].addr + off, data, n);
+        data += n;
+        pos += n;
+        len -= n;
+    }
+}
+
 void play(Card *c, const Config *config, Scatter *s, GByteArray *data)
 {
     Config g = *config;

@@ -25,6 +25,10 @@ void scatter(Card *c, Scatter *s, size_t bytes, int most);
 void ring_write(Card *c, const Scatter *s, size_t ring_bytes,
                 uint64_t pos, const uint8_t *data, size_t len);
 
+/* Read from the ring, likewise. */
+void ring_read(Card *c, const Scatter *s, size_t ring_bytes,
+               uint64_t pos, uint8_t *data, size_t len);
+
 /*
  * Play @data as a guest would: fill the ring, refill what has been played, and
  * drain to the last frame.  The stream is configured by @g, but for the table.

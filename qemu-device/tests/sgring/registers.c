@@ -3,13 +3,14 @@
  * sgring tests: identity, capabilities, register access
  */
 #include "qemu/osdep.h"
+#include "qobject/qdict.h"
 #include "card.h"
 #include "tests.h"
 
 /* [D-5]: what the card says about itself. */
 static void test_identity(void)
 {
-    Card *c = card_silent(",streams=3,vectors=5");
+    Card *c = card_silent(",playback=3,capture=2,vectors=5");
 
     g_assert_cmphex(qpci_config_readw(c->dev, PCI_VENDOR_ID), ==,
                     SGRING_PCI_VENDOR);
@@ -21,8 +22,8 @@ static void test_identity(void)
     g_assert_cmpuint(qpci_msix_table_size(c->dev), ==, 5);
 
     g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
-    g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010000);
-    g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 3);
+    g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010001);
+    g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 0x203);
     g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0xf);
     g_assert_cmpuint(rd(c, SGRING_CAP_VECTORS), ==, 5);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MIN), ==, 8000);
@@ -62,14 +63,14 @@ static void test_conventional(void)
 /* The most streams and vectors that there can be; all streams as one group. */
 static void test_limits(void)
 {
-    Card *c = card_silent(",streams=64,vectors=2048");
+    Card *c = card_silent(",playback=64,capture=64,vectors=2048");
     Config g = base;
     int n;
 
-    g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 64);
+    g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 0x4040);
     one_segment(c);
     g.group = 64;
-    for (n = 0; n < 64; n++) {
+    for (n = 0; n < 128; n++) {
         g.vector = 2047 - n;
         g.status_addr = STATUS(n);
         prepare(c, n, &g);
@@ -77,7 +78,7 @@ static void test_limits(void)
     wr(c, SGRING_GROUP_CMD, 64 << SGRING_GROUP_CMD_GROUP_SHIFT |
                             SGRING_CMD_START);
     qtest_clock_step(c->qts, 5000000);
-    for (n = 0; n < 64; n++) {
+    for (n = 0; n < 128; n++) {
         g_assert_cmpuint(line(c, n).hw_ptr, ==, 240);
         g_assert_cmpuint(line(c, n).tstamp, ==, line(c, 0).tstamp);
         g_assert_true(interrupted(c, 2047 - n));
@@ -150,7 +151,7 @@ static bool is_stream_reg(uint32_t offset)
 /* [D-3] [D-6]: reserved offsets and read-only registers. */
 static void test_reserved(void)
 {
-    Card *c = card_silent("");
+    Card *c = card_silent(",capture=0");
     uint32_t i, magic = rd(c, SGRING_MAGIC);
 
     for (i = 0; i < SGRING_STREAM_STRIDE; i += 4) {
@@ -188,8 +189,44 @@ static void test_reserved(void)
     card_free(c);
 }
 
+/* A property out of range is refused in words that name it. */
+static void test_properties(void)
+{
+    static const struct {
+        const char *args, *says;
+    } bad[] = {
+        { "'playback': 0", "playback must be 1..64" },
+        { "'playback': 65", "playback must be 1..64" },
+        { "'capture': 65", "capture must be 0..64" },
+        { "'vectors': 0", "vectors must be 1..2048" },
+        { "'vectors': 2049", "vectors must be 1..2048" },
+        { "'tap-stream': 2", "tap-stream must be less than" },
+        { "'tap-stream': 1, 'capture': 0", "tap-stream must be less than" },
+        { "'streams': 1", "streams" },
+    };
+    Card *c = card_start("pc", "none", NULL, "", "");
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(bad); i++) {
+        g_autofree char *command =
+            g_strdup_printf("{ 'execute': 'device_add', 'arguments': {"
+                            "  'driver': 'sgring', 'id': 'second',"
+                            "  'audiodev': 'a', %s } }", bad[i].args);
+        QDict *r = qtest_qmp(c->qts, command);
+        const char *desc;
+
+        g_assert_true(qdict_haskey(r, "error"));
+        desc = qdict_get_str(qdict_get_qdict(r, "error"), "desc");
+        g_test_message("%s: %s", bad[i].args, desc);
+        g_assert_nonnull(strstr(desc, bad[i].says));
+        qobject_unref(r);
+    }
+    card_free(c);
+}
+
 void sgring_registers_tests(void)
 {
+    qtest_add_func("/sgring/properties", test_properties);
     qtest_add_func("/sgring/identity", test_identity);
     qtest_add_func("/sgring/conventional-slot", test_conventional);
     qtest_add_func("/sgring/limits", test_limits);

@@ -11,6 +11,7 @@ void sgring_commands_tests(void);
 void sgring_clock_tests(void);
 void sgring_data_tests(void);
 void sgring_backend_tests(void);
+void sgring_capture_tests(void);
 void sgring_hostile_tests(void);
 void sgring_migration_tests(void);
 
