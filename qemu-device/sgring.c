@@ -10,9 +10,11 @@
  * Usage:
  *   -audiodev wav,id=a,path=out.wav,out.frequency=48000
  *   -chardev file,id=t,path=tap.raw
- *   -device sgring,audiodev=a,tap=t,playback=1,capture=1,vectors=1
+ *   -device sgring,audiodev=a,tap=t,playback=1,capture=1,sram=4M,vectors=1
  */
 #include "qemu/osdep.h"
+#include "qemu/host-utils.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci.h"
@@ -55,6 +57,14 @@ static void sgring_reset_hold(Object *obj, ResetType type)
     sgring_card_reset(SGRING(obj));
 }
 
+/* The next card in this slot may come before this one's memory has gone. */
+static void sgring_forget_sram(SGRingState *s)
+{
+    if (s->sram_size) {
+        vmstate_unregister_ram(&s->sram, DEVICE(s));
+    }
+}
+
 static void sgring_realize(PCIDevice *pdev, Error **errp)
 {
     SGRingState *s = SGRING(pdev);
@@ -72,6 +82,12 @@ static void sgring_realize(PCIDevice *pdev, Error **errp)
         error_setg(errp, "vectors must be 1..%u", SGRING_VECTORS_MAX);
         return;
     }
+    if (s->sram_size && (!is_power_of_2(s->sram_size) ||
+                         s->sram_size < SGRING_SRAM_MIN ||
+                         s->sram_size > SGRING_SRAM_MAX)) {
+        error_setg(errp, "sram must be 0 or a power of two from 4K to 256M");
+        return;
+    }
     s->num_streams = s->num_playback + s->num_capture;
     if (s->tap_stream >= s->num_streams) {
         error_setg(errp, "tap-stream must be less than playback + capture");
@@ -80,7 +96,14 @@ static void sgring_realize(PCIDevice *pdev, Error **errp)
     if (!AUD_register_card("sgring", &s->audio, errp)) {
         return;
     }
+    if (s->sram_size &&
+        !memory_region_init_ram(&s->sram, OBJECT(s), "sgring-sram",
+                                s->sram_size, errp)) {
+        AUD_remove_card(&s->audio);
+        return;
+    }
     if (msix_init_exclusive_bar(pdev, s->num_vectors, SGRING_BAR_MSIX, errp)) {
+        sgring_forget_sram(s);
         AUD_remove_card(&s->audio);
         return;
     }
@@ -98,6 +121,12 @@ static void sgring_realize(PCIDevice *pdev, Error **errp)
     pci_register_bar(pdev, SGRING_BAR_REGS,
                      PCI_BASE_ADDRESS_SPACE_MEMORY |
                      PCI_BASE_ADDRESS_MEM_TYPE_64, &s->regs);
+    if (s->sram_size) {
+        pci_register_bar(pdev, SGRING_BAR_SRAM,
+                         PCI_BASE_ADDRESS_SPACE_MEMORY |
+                         PCI_BASE_ADDRESS_MEM_TYPE_64 |
+                         PCI_BASE_ADDRESS_MEM_PREFETCH, &s->sram);
+    }
 
     s->streams = g_new0(SGRingStream, s->num_streams);
     for (i = 0; i < s->num_streams; i++) {
@@ -115,6 +144,7 @@ static void sgring_exit(PCIDevice *pdev)
     }
     g_free(s->streams);
     s->streams = NULL;
+    sgring_forget_sram(s);
     AUD_remove_card(&s->audio);
     if (pci_bus_is_express(pci_get_bus(pdev))) {
         pcie_cap_exit(pdev);
@@ -135,6 +165,7 @@ static const Property sgring_properties[] = {
     DEFINE_PROP_UINT32("tap-stream", SGRingState, tap_stream, 0),
     DEFINE_PROP_UINT32("playback", SGRingState, num_playback, 1),
     DEFINE_PROP_UINT32("capture", SGRingState, num_capture, 1),
+    DEFINE_PROP_SIZE("sram", SGRingState, sram_size, 4 * MiB),
     DEFINE_PROP_UINT32("vectors", SGRingState, num_vectors, 1),
 };
 
@@ -164,6 +195,8 @@ static void sgring_class_init(ObjectClass *klass, void *data)
         "Playback streams, 1..64");
     object_class_property_set_description(klass, "capture",
         "Capture streams, 0..64");
+    object_class_property_set_description(klass, "sram",
+        "Ring memory on the card in bytes, a power of two, 0 for none");
     object_class_property_set_description(klass, "vectors",
         "MSI-X vectors, 1..2048");
 }

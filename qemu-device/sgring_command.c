@@ -69,8 +69,7 @@ uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
     if (c->burst > c->period || c->burst > SGRING_BURST_MAX) {
         return SGRING_ERR_BAD_BURST;
     }
-    if (!c->sgt_count || c->sgt_count > SGRING_SGT_MAX ||
-        c->sgt_addr % SGRING_SEG_SIZE) {
+    if (!sgring_sgt_valid(c->sgt_addr, c->sgt_count)) {
         return SGRING_ERR_BAD_SGT;
     }
     if (c->vector >= st->card->num_vectors) {
@@ -110,19 +109,21 @@ static uint32_t sgring_prepare(SGRingStream *st)
         st->cfg.burst = sgring_default_burst(&st->cfg);
     }
     st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
-    err = sgring_read_table(st);
+    err = sgring_read_table(st, st->cfg.sgt_addr, st->cfg.sgt_count, &st->sgt);
     if (err) {
         return err;
     }
 
+    st->sgt_count = st->cfg.sgt_count;
     sgring_apply_config(st);
-    sgring_seek(st, 0);
     st->hw_ptr = 0;
+    sgring_seek(st);
     st->f0 = 0;
     st->t0 = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     st->tstamp = st->t0;
     st->irqs = 0;
     st->late = 0;
+    st->swaps = 0;
     st->drops = 0;
     st->err = SGRING_ERR_NONE;
     st->state = SGRING_STATE_PREPARED;
@@ -206,6 +207,34 @@ static uint32_t sgring_cmd_drain(SGRingStream *st, int64_t now)
     return SGRING_ERR_NONE;
 }
 
+/*
+ * [D-56] The burst under way has not been moved yet, and the next byte is the
+ * same one in the new table: so nothing of the old one is needed any more.
+ */
+static uint32_t sgring_cmd_swap(SGRingStream *st)
+{
+    uint32_t index = st->err_index;
+    uint64_t addr = st->err_addr;
+    SGRingSegment *sgt;
+    uint32_t err = sgring_read_table(st, st->swap_addr, st->swap_count, &sgt);
+
+    if (err) {
+        return err;
+    }
+    st->err_index = index;      /* of an older refusal, like S_ERR [D-58] */
+    st->err_addr = addr;
+    g_free(st->sgt);
+    st->sgt = sgt;
+    st->sgt_count = st->swap_count;
+    st->cfg.sgt_addr = st->swap_addr;
+    st->cfg.sgt_count = st->swap_count;
+    sgring_seek(st);
+    st->swaps++;
+    trace_sgring_swap(st->index, st->hw_ptr, st->sgt_count, st->swaps);
+    sgring_publish_or_fail(st);
+    return SGRING_ERR_NONE;
+}
+
 void sgring_cmd_reset(SGRingStream *st)
 {
     sgring_run_end(st);
@@ -231,6 +260,10 @@ static uint32_t sgring_check_state(const SGRingStream *st, uint32_t cmd)
         [SGRING_CMD_STOP]    = 0xff & ~(1 << SGRING_STATE_ERROR),
         [SGRING_CMD_PAUSE]   = 1 << SGRING_STATE_RUNNING,
         [SGRING_CMD_DRAIN]   = 1 << SGRING_STATE_RUNNING,
+        [SGRING_CMD_SWAP]    = 1 << SGRING_STATE_PREPARED |
+                               1 << SGRING_STATE_RUNNING |
+                               1 << SGRING_STATE_PAUSED |
+                               1 << SGRING_STATE_DRAINING,
     };
 
     if (cmd >= ARRAY_SIZE(from) || !from[cmd]) {
@@ -266,6 +299,8 @@ static uint32_t sgring_execute(SGRingStream *st, uint32_t cmd, int64_t now)
         break;
     case SGRING_CMD_DRAIN:
         return sgring_cmd_drain(st, now);
+    case SGRING_CMD_SWAP:
+        return sgring_cmd_swap(st);
     }
     return SGRING_ERR_NONE;
 }
@@ -287,10 +322,11 @@ void sgring_stream_command(SGRingStream *st, uint32_t cmd)
     err = sgring_check_state(st, cmd);
     if (!err) {
         err = sgring_execute(st, cmd, now);
-        if (err == SGRING_ERR_BAD_DRAIN) {
-            sgring_refuse(st, cmd, err);
+        if (cmd == SGRING_CMD_PREPARE) {
+            err = SGRING_ERR_NONE;      /* has its own way to fail */
         }
-    } else {
+    }
+    if (err) {
         sgring_refuse(st, cmd, err);
     }
     sgring_irq_send(st);

@@ -4,14 +4,65 @@
  *
  * MemTxAttrs.memory refuses anything but RAM: registers of this card or of
  * another one are an error like a hole in memory, and nothing here can run
- * code of a device.  No translation is kept: IOMMU, bus mastering and memory
- * may change from one access to the next.
+ * code of a device.  The card's own SRAM is RAM too, but whoever wants it has
+ * to say so: by its address on the bus it is refused like the card's registers
+ * [D-60].  No translation is kept: IOMMU, bus mastering and memory may change
+ * from one access to the next.
  */
 #include "qemu/osdep.h"
 #include "hw/pci/pci_device.h"
 #include "sgring_int.h"
 
 static const MemTxAttrs sgring_dma_attrs = { .memory = 1 };
+
+/* Does any byte of that range lead to the card's own SRAM? */
+static bool sgring_hits_sram(SGRingState *s, uint64_t addr, uint64_t len,
+                             DMADirection dir)
+{
+    AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
+
+    if (!s->sram_size) {
+        return false;
+    }
+    RCU_READ_LOCK_GUARD();
+    while (len) {
+        hwaddr n = len, offset;
+
+        if (address_space_translate(as, addr, &offset, &n,
+                                    dir == DMA_DIRECTION_FROM_DEVICE,
+                                    sgring_dma_attrs) == &s->sram) {
+            return true;
+        }
+        if (!n) {
+            return false;       /* leads nowhere: the access will tell */
+        }
+        addr += n;
+        len -= MIN(n, len);
+    }
+    return false;
+}
+
+bool sgring_dma(SGRingState *s, uint64_t addr, void *buf, uint64_t len,
+                DMADirection dir)
+{
+    return !sgring_hits_sram(s, addr, len, dir) &&
+           pci_dma_rw(PCI_DEVICE(s), addr, buf, len, dir,
+                      sgring_dma_attrs) == MEMTX_OK;
+}
+
+/* The range was checked with the table; no bus is on the way. */
+static void sgring_sram_rw(SGRingState *s, uint64_t offset, void *buf,
+                           uint32_t len, DMADirection dir)
+{
+    uint8_t *mem = memory_region_get_ram_ptr(&s->sram);
+
+    if (dir == DMA_DIRECTION_TO_DEVICE) {
+        memcpy(buf, mem + offset, len);
+    } else {
+        memcpy(mem + offset, buf, len);
+        memory_region_set_dirty(&s->sram, offset, len);
+    }
+}
 
 /* ---- status line -------------------------------------------------------- */
 
@@ -34,11 +85,16 @@ bool sgring_publish(SGRingStream *st)
 
 #define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_LATE)
     stl_le_p(TAIL(LATE), st->late);
+    stl_le_p(TAIL(SWAPS), st->swaps);
     stl_le_p(TAIL(DROPS), st->drops);
     stq_le_p(TAIL(DELAY), st->capture ? sgring_input_delay(st) :
                                         sgring_audio_delay(st));
 #undef TAIL
 
+    if (sgring_hits_sram(st->card, line, SGRING_STATUS_SIZE,
+                         DMA_DIRECTION_FROM_DEVICE)) {
+        return false;
+    }
     r = stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
                        sgring_dma_attrs);
     smp_wmb(); /* odd SEQ before any change: the reader's second rmb */
@@ -63,71 +119,11 @@ bool sgring_publish(SGRingStream *st)
     return r == MEMTX_OK;
 }
 
-/* ---- table -------------------------------------------------------------- */
-
-bool sgring_segment_valid(const SGRingSegment *seg)
-{
-    return seg->len && seg->len % 4 == 0 && seg->len <= SGRING_SEG_MAX &&
-           seg->addr % 4 == 0 && seg->addr <= UINT64_MAX - seg->len;
-}
-
-/*
- * [D-22] The table is read once and never again: what the guest does to it
- * later has no effect, so nothing that was checked can change.
- */
-uint32_t sgring_read_table(SGRingStream *st)
-{
-    const SGRingConfig *c = &st->cfg;
-    size_t size = (size_t)c->sgt_count * SGRING_SEG_SIZE;
-    g_autofree uint8_t *raw = g_malloc(size);
-    uint64_t sum = 0;
-    uint32_t i;
-
-    if (c->sgt_addr > UINT64_MAX - size ||
-        pci_dma_rw(PCI_DEVICE(st->card), c->sgt_addr, raw, size,
-                   DMA_DIRECTION_TO_DEVICE, sgring_dma_attrs) != MEMTX_OK) {
-        st->err_addr = c->sgt_addr;
-        return SGRING_ERR_DMA_SGT;
-    }
-
-    st->sgt = g_new(SGRingSegment, c->sgt_count);
-    st->sgt_count = c->sgt_count;
-    for (i = 0; i < c->sgt_count; i++) {
-        const uint8_t *d = raw + (size_t)i * SGRING_SEG_SIZE;
-        uint64_t addr = ldq_le_p(d + SGRING_SEG_ADDR);
-        uint32_t len = ldl_le_p(d + SGRING_SEG_LEN);
-        uint32_t flags = ldl_le_p(d + SGRING_SEG_FLAGS);
-
-        st->sgt[i] = (SGRingSegment) { .addr = addr, .len = len };
-        if (flags || !sgring_segment_valid(&st->sgt[i])) {
-            st->err_index = i;
-            st->err_addr = addr;
-            return SGRING_ERR_BAD_SEGMENT;
-        }
-        sum += len;
-    }
-    if (sum < sgring_ring_bytes(st)) {
-        return SGRING_ERR_SHORT_SGT;
-    }
-    return SGRING_ERR_NONE;
-}
-
 /* ---- ring --------------------------------------------------------------- */
-
-void sgring_seek(SGRingStream *st, uint64_t byte)
-{
-    st->seg = 0;
-    while (byte >= st->sgt[st->seg].len) {
-        byte -= st->sgt[st->seg].len;
-        st->seg++;
-    }
-    st->seg_offset = byte;
-}
 
 /* Bytes, not frames: a frame may straddle segments [D-24]. */
 bool sgring_ring_rw(SGRingStream *st, uint32_t frames)
 {
-    PCIDevice *pdev = PCI_DEVICE(st->card);
     uint64_t ring_bytes = sgring_ring_bytes(st);
     uint64_t pos = st->hw_ptr % st->cfg.ring * st->frame_bytes;
     uint32_t left = frames * st->frame_bytes;
@@ -141,7 +137,9 @@ bool sgring_ring_rw(SGRingStream *st, uint32_t frames)
         uint32_t n = MIN(MIN(left, seg->len - st->seg_offset),
                          ring_bytes - pos);
 
-        if (pci_dma_rw(pdev, addr, buf, n, dir, sgring_dma_attrs) != MEMTX_OK) {
+        if (seg->flags & SGRING_SEG_SRAM) {
+            sgring_sram_rw(st->card, addr, buf, n, dir);
+        } else if (!sgring_dma(st->card, addr, buf, n, dir)) {
             st->err_index = st->seg;
             st->err_addr = addr;
             return false;

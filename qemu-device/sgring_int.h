@@ -7,7 +7,8 @@
  *   sgring_command.c  commands, of a stream and of a group
  *   sgring_stream.c   what happens in time
  *   sgring_clock.c    the sample clock: deadlines and bursts
- *   sgring_dma.c      table, ring and status line: all of guest memory
+ *   sgring_dma.c      ring and status line: all that touches guest memory
+ *   sgring_table.c    the table of descriptors, and the place in it
  *   sgring_audio.c    playback: from the DMA to the audio backend
  *   sgring_input.c    capture: from the audio backend to the DMA
  *   sgring_format.c   sample formats
@@ -46,9 +47,13 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
 #define SGRING_RING_MAX         (64u << 20)
 #define SGRING_SEG_MAX          SGRING_RING_MAX
 #define SGRING_DMA_BITS         64
+#define SGRING_SRAM_MIN         (4u << 10)
+#define SGRING_SRAM_MAX         (256u << 20)
 #define SGRING_GROUPS           64
+/* Of every card; others depend on its properties. */
 #define SGRING_FEATURES         (SGRING_FEAT_PAUSE | SGRING_FEAT_DRAIN | \
-                                 SGRING_FEAT_BURST | SGRING_FEAT_GROUPS)
+                                 SGRING_FEAT_BURST | SGRING_FEAT_GROUPS | \
+                                 SGRING_FEAT_SWAP)
 #define SGRING_FORMATS          (1u << SGRING_FMT_U8 | \
                                  1u << SGRING_FMT_S8 | \
                                  1u << SGRING_FMT_S16_LE | \
@@ -60,8 +65,9 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
 
 /* One validated descriptor of the ring. */
 typedef struct SGRingSegment {
-    uint64_t addr;
+    uint64_t addr;              /* DMA address, or offset in the SRAM */
     uint32_t len;
+    uint32_t flags;             /* SGRING_SEG_SRAM or 0 */
 } SGRingSegment;
 
 /* The configuration registers of a stream. */
@@ -123,13 +129,18 @@ typedef struct SGRingStream {
     /* Registers. */
     SGRingConfig reg;           /* as the guest wrote them */
     uint32_t group;
-    uint64_t drain_end;         /* as the guest wrote it */
+    uint64_t drain_end;         /* as the guest wrote them */
+    uint64_t swap_addr;
+    uint32_t swap_count;
     uint32_t state;
     uint32_t err;
     uint32_t err_index;
     uint64_t err_addr;
 
-    /* Taken by the last good PREPARE.  burst is never 0 here. */
+    /*
+     * Taken by the last good PREPARE; where the table was, by the last good
+     * SWAP.  burst is never 0 here.
+     */
     SGRingConfig cfg;
     uint32_t frame_bytes;
     SGRingSegment *sgt;         /* sgt_count entries, NULL when IDLE */
@@ -156,6 +167,7 @@ typedef struct SGRingStream {
     uint32_t seq;               /* even between two updates */
     uint32_t irqs;
     uint32_t late;
+    uint32_t swaps;
     uint32_t drops;
     bool irq_pending;           /* asked for, not sent; false between events */
 
@@ -168,6 +180,8 @@ struct SGRingState {
     PCIDevice parent_obj;
 
     MemoryRegion regs;
+    MemoryRegion sram;          /* if sram_size */
+    uint64_t sram_size;
     QEMUSoundCard audio;
     CharBackend tap;
     uint32_t tap_stream;
@@ -275,16 +289,31 @@ uint64_t sgring_due(const SGRingStream *st, int64_t now);
 /* How many bursts end in frames (0, @n]. */
 uint64_t sgring_bursts(const SGRingStream *st, uint64_t n);
 
+/* sgring_table.c */
+
+static inline bool sgring_sgt_valid(uint64_t addr, uint32_t count)
+{
+    return count && count <= SGRING_SGT_MAX && addr % SGRING_SEG_SIZE == 0;
+}
+
+/* [D-23] [D-25] What each descriptor must fulfil by itself. */
+bool sgring_segment_valid(const SGRingState *s, const SGRingSegment *seg);
+
+/*
+ * Copy and check a table for the ring of st->cfg.  Returns a SGRING_ERR_*,
+ * with ERR_INDEX and ERR_ADDR, or 0 and the table, which is the caller's.
+ */
+uint32_t sgring_read_table(SGRingStream *st, uint64_t addr, uint32_t count,
+                           SGRingSegment **sgt);
+
+/* Put the cursor on the byte where hw_ptr is. */
+void sgring_seek(SGRingStream *st);
+
 /* sgring_dma.c */
 
-/* [D-23] What each descriptor must fulfil by itself. */
-bool sgring_segment_valid(const SGRingSegment *seg);
-
-/* Copy and check the table that st->cfg tells of; a SGRING_ERR_*. */
-uint32_t sgring_read_table(SGRingStream *st);
-
-/* Put the cursor on a byte of the ring. */
-void sgring_seek(SGRingStream *st, uint64_t byte);
+/* Move @len bytes between guest memory and @buf; false: they cannot be. */
+bool sgring_dma(SGRingState *s, uint64_t addr, void *buf, uint64_t len,
+                DMADirection dir);
 
 /*
  * Move the @frames frames from hw_ptr on between ring and bounce buffer, and

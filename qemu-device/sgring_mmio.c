@@ -41,7 +41,7 @@ static const SGRingReg sgring_global_regs[] = {
     CONST(VERSION, 4, SGRING_VERSION_MAJOR << SGRING_VERSION_MAJOR_SHIFT |
                       SGRING_VERSION_MINOR),
     ACTION(CAP_STREAMS, 4),
-    CONST(CAP_FEATURES, 4, SGRING_FEATURES),
+    ACTION(CAP_FEATURES, 4),
     ACTION(CAP_VECTORS, 4),
     CONST(CAP_RATE_MIN, 4, SGRING_RATE_MIN),
     CONST(CAP_RATE_MAX, 4, SGRING_RATE_MAX),
@@ -57,7 +57,7 @@ static const SGRingReg sgring_global_regs[] = {
     CONST(CAP_DMA_BITS, 4, SGRING_DMA_BITS),
     CONST(CAP_GROUPS, 4, SGRING_GROUPS),
     CONST(CAP_BURST_MAX, 4, SGRING_BURST_MAX),
-    CONST(CAP_SRAM, 8, 0),
+    ACTION(CAP_SRAM, 8),
     CONST(CAP_EVENTS_MAX, 4, 0),
     ACTION(GCTL, 4),
     ACTION(GERR, 4),
@@ -80,6 +80,8 @@ static const SGRingReg sgring_stream_regs[] = {
     STREAM(S_FLAGS, RW, reg.flags),
     STREAM(S_GROUP, RW, group),
     STREAM(S_DRAIN_END, RW, drain_end),
+    STREAM(S_SWAP_ADDR, RW, swap_addr),
+    STREAM(S_SWAP_COUNT, RW, swap_count),
     STREAM(S_STATE, RO, state),
     STREAM(S_ERR, RO, err),
     STREAM(S_ERR_INDEX, RO, err_index),
@@ -141,6 +143,10 @@ static uint64_t sgring_action_read(SGRingState *s, const SGRingReg *r)
     case SGRING_CAP_STREAMS:
         return s->num_playback |
                s->num_capture << SGRING_CAP_STREAMS_CAPTURE_SHIFT;
+    case SGRING_CAP_FEATURES:
+        return SGRING_FEATURES | (s->sram_size ? SGRING_FEAT_SRAM : 0);
+    case SGRING_CAP_SRAM:
+        return s->sram_size;
     case SGRING_CAP_VECTORS:
         return s->num_vectors;
     case SGRING_GERR:

@@ -256,8 +256,11 @@ void sgring_stream_reset(SGRingStream *st)
     st->cfg = (SGRingConfig) { 0 };
     st->group = 0;
     st->drain_end = 0;
+    st->swap_addr = 0;
+    st->swap_count = 0;
     st->seq = 0;
     st->irqs = 0;
     st->late = 0;
+    st->swaps = 0;
     st->drops = 0;
 }

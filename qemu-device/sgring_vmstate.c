@@ -52,7 +52,7 @@ static int sgring_stream_post_load(void *opaque, int version_id)
     for (i = 0; i < st->sgt_count; i++) {
         const SGRingSegment *seg = &st->sgt[i];
 
-        if (!sgring_segment_valid(seg)) {
+        if (!sgring_segment_valid(st->card, seg)) {
             return -EINVAL;
         }
         sum += seg->len;
@@ -73,7 +73,7 @@ static int sgring_stream_post_load(void *opaque, int version_id)
          st->drain_target - st->hw_ptr > st->cfg.ring)) {
         return -EINVAL;
     }
-    sgring_seek(st, st->hw_ptr % st->cfg.ring * st->frame_bytes);
+    sgring_seek(st);
     sgring_stream_resume(st);
     return 0;
 }
@@ -100,19 +100,20 @@ static const VMStateDescription vmstate_sgring_config = {
 
 static const VMStateDescription vmstate_sgring_segment = {
     .name = "sgring/segment",
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .fields = (const VMStateField[]) {
         VMSTATE_UINT64(addr, SGRingSegment),
         VMSTATE_UINT32(len, SGRingSegment),
+        VMSTATE_UINT32(flags, SGRingSegment),
         VMSTATE_END_OF_LIST()
     }
 };
 
 const VMStateDescription vmstate_sgring_stream = {
     .name = "sgring/stream",
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .pre_load = sgring_stream_pre_load,
     .post_load = sgring_stream_post_load,
     .fields = (const VMStateField[]) {
@@ -122,6 +123,8 @@ const VMStateDescription vmstate_sgring_stream = {
                        SGRingConfig),
         VMSTATE_UINT32(group, SGRingStream),
         VMSTATE_UINT64(drain_end, SGRingStream),
+        VMSTATE_UINT64(swap_addr, SGRingStream),
+        VMSTATE_UINT32(swap_count, SGRingStream),
         VMSTATE_UINT32(state, SGRingStream),
         VMSTATE_UINT32(err, SGRingStream),
         VMSTATE_UINT32(err_index, SGRingStream),
@@ -138,6 +141,7 @@ const VMStateDescription vmstate_sgring_stream = {
         VMSTATE_UINT32(seq, SGRingStream),
         VMSTATE_UINT32(irqs, SGRingStream),
         VMSTATE_UINT32(late, SGRingStream),
+        VMSTATE_UINT32(swaps, SGRingStream),
         VMSTATE_UINT32(drops, SGRingStream),
         VMSTATE_END_OF_LIST()
     }

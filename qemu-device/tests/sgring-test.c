@@ -35,6 +35,8 @@ int main(int argc, char **argv)
     sgring_data_tests();
     sgring_backend_tests();
     sgring_capture_tests();
+    sgring_sram_tests();
+    sgring_swap_tests();
     sgring_hostile_tests();
     sgring_migration_tests();
 

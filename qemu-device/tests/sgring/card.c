@@ -31,6 +31,7 @@ const uint32_t stream_regs[STREAM_REGS] = {
     SGRING_S_SGT_ADDR + 4, SGRING_S_SGT_COUNT, SGRING_S_VECTOR,
     SGRING_S_STATUS_ADDR, SGRING_S_STATUS_ADDR + 4, SGRING_S_FLAGS,
     SGRING_S_GROUP, SGRING_S_DRAIN_END, SGRING_S_DRAIN_END + 4,
+    SGRING_S_SWAP_ADDR, SGRING_S_SWAP_ADDR + 4, SGRING_S_SWAP_COUNT,
     SGRING_S_STATE, SGRING_S_ERR, SGRING_S_ERR_INDEX, SGRING_S_ERR_ADDR,
     SGRING_S_ERR_ADDR + 4, SGRING_S_HW_PTR, SGRING_S_HW_PTR + 4,
 };
@@ -69,6 +70,10 @@ void card_enable(Card *c)
     g_assert_nonnull(c->dev);
     qpci_device_enable(c->dev);
     c->regs = qpci_iomap(c->dev, SGRING_BAR_REGS, NULL);
+    c->sram = 0;
+    if (rdq(c, SGRING_CAP_SRAM)) {
+        c->sram = qpci_iomap(c->dev, SGRING_BAR_SRAM, NULL).addr;
+    }
     qpci_msix_enable(c->dev);
     vectors = qpci_msix_table_size(c->dev);
     for (v = 0; v < vectors; v++) {

@@ -30,6 +30,7 @@ typedef struct Card {
     QPCIBus *bus;
     QPCIDevice *dev;
     QPCIBar regs;
+    uint64_t sram;              /* where the SRAM is on the bus, 0: none */
     char *wav;
     char *tap;
 } Card;
@@ -61,7 +62,7 @@ extern const Config base;
 extern const char *const state_names[6];
 
 /* Every 4-byte word of a stream's page that belongs to a register. */
-#define STREAM_REGS     24
+#define STREAM_REGS     27
 extern const uint32_t stream_regs[STREAM_REGS];
 
 /* Where card_new() puts things; made by main(). */

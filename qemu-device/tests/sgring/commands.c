@@ -26,9 +26,10 @@ static void test_commands(void)
         { SGRING_CMD_STOP,     "IIIII." },
         { SGRING_CMD_PAUSE,    "..A..." },
         { SGRING_CMD_DRAIN,    "..D..." },
+        { SGRING_CMD_SWAP,     ".PRAD." },
     };
     static const uint32_t no_command[] = {
-        0, SGRING_CMD_SWAP, 8, 0x102, 0x80000003, 0xffffffff
+        0, 8, 0x102, 0x80000003, 0xffffffff
     };
     static const char letters[] = "IPRADE";
     Card *c = card_silent("");
@@ -43,6 +44,8 @@ static void test_commands(void)
             bring_to(c, s);
             configure(c, 0, &base);
             wrq(c, sreg(0, SGRING_S_DRAIN_END), 700);
+            wrq(c, sreg(0, SGRING_S_SWAP_ADDR), TABLE);
+            wr(c, sreg(0, SGRING_S_SWAP_COUNT), 1);
             cmd(c, 0, rows[i].cmd);
             if (to == '.') {
                 g_assert_cmpuint(stream_state(c, 0), ==, s);

@@ -50,6 +50,7 @@ static void test_ring_elsewhere(void)
     Card *c = card_silent("");
     uint64_t at[] = {
         bar_of(c, SGRING_BAR_REGS), bar_of(c, SGRING_BAR_REGS) + 0x1000,
+        bar_of(c, SGRING_BAR_SRAM), bar_of(c, SGRING_BAR_SRAM) + 0x1000,
         bar_of(c, SGRING_BAR_MSIX), IOAPIC, NOWHERE, ROM,
     };
     size_t i;
@@ -69,7 +70,7 @@ static void test_line_elsewhere(void)
     Card *c = card_silent("");
     uint64_t at[] = {
         bar_of(c, SGRING_BAR_REGS) + 0x1000, bar_of(c, SGRING_BAR_MSIX),
-        IOAPIC,
+        bar_of(c, SGRING_BAR_SRAM), IOAPIC,
     };
     Config g;
     size_t i;
@@ -182,7 +183,8 @@ static uint64_t any_value(Card *c, uint32_t reg)
     const uint64_t places[] = {
         TABLE, TABLE, TABLE, STATUS(0), STATUS(1), RING, ROM, IOAPIC, NOWHERE,
         bar_of(c, SGRING_BAR_REGS), bar_of(c, SGRING_BAR_REGS) + 0x1000,
-        bar_of(c, SGRING_BAR_MSIX), UINT64_MAX - 15,
+        bar_of(c, SGRING_BAR_MSIX), bar_of(c, SGRING_BAR_SRAM), 4096,
+        UINT64_MAX - 15,
     };
     const uint32_t edges[] = { 0, 1, 2, 7, 8, 240, 0x7fffffff, 0xffffffff };
 
@@ -203,6 +205,7 @@ static uint64_t any_value(Card *c, uint32_t reg)
     case SGRING_S_BURST:
         return g_test_rand_int_range(0, 9);
     case SGRING_S_SGT_COUNT:
+    case SGRING_S_SWAP_COUNT:
         return g_test_rand_int_range(1, 65);
     case SGRING_S_VECTOR:
         return g_test_rand_int_range(0, 2);
@@ -228,6 +231,10 @@ static void any_table(Card *c)
     for (i = 0; i < 64; i++) {
         seg[i] = (Segment) { RING + 4 * g_test_rand_int_range(0, 1 << 20),
                              4 * g_test_rand_int_range(1, 1 << 14), 0 };
+        if (g_test_rand_int_range(0, 4) == 0) {
+            seg[i].addr -= RING;
+            seg[i].flags = SGRING_SEG_SRAM;
+        }
     }
     if (g_test_rand_int_range(0, 8) == 0) {
         i = g_test_rand_int_range(0, 64);
@@ -251,7 +258,8 @@ static void test_anything(void)
         SGRING_S_FORMAT, SGRING_S_RATE, SGRING_S_CHANNELS, SGRING_S_PERIOD,
         SGRING_S_RING, SGRING_S_BURST, SGRING_S_SGT_COUNT, SGRING_S_VECTOR,
         SGRING_S_FLAGS, SGRING_S_GROUP, SGRING_S_DRAIN_END,
-        SGRING_S_SGT_ADDR, SGRING_S_STATUS_ADDR,
+        SGRING_S_SWAP_COUNT,
+        SGRING_S_SGT_ADDR, SGRING_S_STATUS_ADDR, SGRING_S_SWAP_ADDR,
     };
     Card *c = card_silent(",playback=2,capture=2,vectors=2");
     uint16_t command = qpci_config_readw(c->dev, PCI_COMMAND);
@@ -289,7 +297,8 @@ static void test_anything(void)
                 pos[n] + g_test_rand_int_range(0, 500));
             break;
         case 15 ... 16:
-            if (reg == SGRING_S_SGT_ADDR || reg == SGRING_S_STATUS_ADDR) {
+            if (reg == SGRING_S_SGT_ADDR || reg == SGRING_S_STATUS_ADDR ||
+                reg == SGRING_S_SWAP_ADDR) {
                 wrq(c, sreg(n, reg), any_value(c, reg));
             } else {
                 wr(c, sreg(n, reg), any_value(c, reg));
@@ -299,6 +308,8 @@ static void test_anything(void)
             configure(c, n, &base);
             wrq(c, sreg(n, SGRING_S_STATUS_ADDR), STATUS(n));
             wr(c, sreg(n, SGRING_S_RATE), any_value(c, SGRING_S_RATE));
+            wrq(c, sreg(n, SGRING_S_SWAP_ADDR), TABLE);
+            wr(c, sreg(n, SGRING_S_SWAP_COUNT), 64);
             break;
         case 19:
             any_table(c);

@@ -4,7 +4,7 @@
  */
 #include "qemu/osdep.h"
 #include "qobject/qdict.h"
-#include "card.h"
+#include "play.h"
 #include "tests.h"
 
 static void migrate_to(Card *c, const char *path)
@@ -237,19 +237,21 @@ static void test_migrate_hostile(void)
         { "burst 0", 20, 0 },
         { "count", 32, 7 },
         { "vector", 36, 1 },
-        /* group, DRAIN_END, then: */
-        { "state", 64, 6 },
-        { "count", 84, 0x7fffffff },
-        { "count", 84, 0xffffffff },
-        { "segment address", 92, RING + 1 },
-        { "segment length", 96, 0xffffffff },
-        { "segment length", 96, 0 },
-        { "segment length", 96, 4 },
-        { "t0", 100, 0xffffffff },
-        { "f0", 108, 1 },
-        { "hw_ptr", 116, 0xffffffff },
-        { "hw_ptr", 120, 145 },
-        { "seq", 140, 7 },
+        /* group, DRAIN_END, SWAP_*, then: */
+        { "state", 76, 6 },
+        { "count", 96, 0x7fffffff },
+        { "count", 96, 0xffffffff },
+        { "segment address", 104, RING + 1 },
+        { "segment length", 108, 0xffffffff },
+        { "segment length", 108, 0 },
+        { "segment length", 108, 4 },
+        { "segment flags", 112, SGRING_SEG_SRAM },
+        { "segment flags", 112, 2 },
+        { "t0", 116, 0xffffffff },
+        { "f0", 124, 1 },
+        { "hw_ptr", 132, 0xffffffff },
+        { "hw_ptr", 136, 145 },
+        { "seq", 156, 7 },
     };
     g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
     Card *c = card_silent("");
@@ -319,6 +321,94 @@ static void test_migrate_capture(void)
     unlink(path);
 }
 
+/*
+ * [D-80] [D-56] [D-9]: between a swap and the burst that is the first to feel
+ * it.  Second table, SRAM and counters go along; nothing of the first table is
+ * needed any more.
+ */
+static void test_migrate_swap(void)
+{
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    g_autofree Scatter *s = g_new(Scatter, 1);
+    GByteArray *data = noise(960 * 4);
+    uint32_t states[] = {
+        SGRING_STATE_PREPARED, SGRING_STATE_RUNNING, SGRING_STATE_PAUSED,
+        SGRING_STATE_DRAINING,
+    };
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(states); i++) {
+        Card *c = card_silent(""), *d;
+        uint64_t from, t;
+        GByteArray *tap;
+
+        one_segment(c);
+        bring_to(c, states[i]);
+        from = line(c, 0).hw_ptr;
+        scatter_in(c, s, 960 * 4, 100, IN_BOTH, TABLE + 16, 1 << 20);
+        ring_write(c, s, 960 * 4, 0, data->data, data->len);
+        wrq(c, sreg(0, SGRING_S_SWAP_ADDR), TABLE + 16);
+        wr(c, sreg(0, SGRING_S_SWAP_COUNT), s->count);
+        cmd(c, 0, SGRING_CMD_SWAP);
+        g_assert_cmpuint(line(c, 0).swaps, ==, 1);
+        t = now(c);
+        migrate_to(c, path);
+        d = card_from(c, path, t);
+        g_assert_cmphex(rdq(d, sreg(0, SGRING_S_SWAP_ADDR)), ==, TABLE + 16);
+        g_assert_cmpuint(rd(d, sreg(0, SGRING_S_SWAP_COUNT)), ==, s->count);
+        qtest_memset(d->qts, TABLE, 0, s->count * 16 + 16);
+        qtest_memset(d->qts, RING, 0x55, 1 << 20);
+        if (states[i] == SGRING_STATE_PREPARED ||
+            states[i] == SGRING_STATE_PAUSED) {
+            cmd(d, 0, SGRING_CMD_START);
+        }
+        qtest_clock_step(d->qts, 11000000);
+        cmd(d, 0, SGRING_CMD_STOP);
+        g_assert_cmpuint(line(d, 0).swaps, ==, 1);
+        g_assert_cmpuint(line(d, 0).hw_ptr, >=, from + 500);
+        t = line(d, 0).hw_ptr;
+        card_quit(d);
+        tap = slurp(d->tap, 0);
+        g_assert_cmpuint(tap->len, ==, (t - from) * 4);
+        assert_bytes(tap->data, data->data + from * 4, tap->len);
+        g_byte_array_unref(tap);
+        card_free(d);
+        card_free(c);
+    }
+    unlink(path);
+    g_byte_array_unref(data);
+}
+
+/* [D-81]: the state of a card of version 1.0 is refused, and in words. */
+static void test_migrate_old(void)
+{
+    /* The name under which the card's section is, a version behind it. */
+    static const char name[] = "0000:00:04.0/sgring";
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    Card *c = card_silent(""), *d;
+    GError *err = NULL;
+    GByteArray *state;
+    uint8_t *p;
+
+    migrate_to(c, path);
+    state = slurp(path, 0);
+    p = state->data;
+    do {
+        p = memmem(p, state->data + state->len - p, name, strlen(name));
+        g_assert_nonnull(p);
+        p += strlen(name);
+    } while (ldl_be_p(p + 4) != 2);     /* an instance, then the version */
+    stl_be_p(p + 4, 1);
+    g_file_set_contents(path, (char *)state->data, state->len, &err);
+    g_assert_no_error(err);
+    d = card_start("q35", "none", NULL, "", "-incoming defer");
+    g_assert_false(migrate_from(d, path));
+    card_free(d);
+    card_free(c);
+    g_byte_array_unref(state);
+    unlink(path);
+}
+
 /* [D-82]: unplugged while it plays and records; the next card works. */
 static void unplug(const char *audio)
 {
@@ -369,5 +459,7 @@ void sgring_migration_tests(void)
     qtest_add_func("/sgring/late", test_late);
     qtest_add_func("/sgring/migrate-hostile", test_migrate_hostile);
     qtest_add_func("/sgring/migrate-capture", test_migrate_capture);
+    qtest_add_func("/sgring/migrate-swap", test_migrate_swap);
+    qtest_add_func("/sgring/migrate-old", test_migrate_old);
     qtest_add_func("/sgring/unplug", test_unplug);
 }

@@ -11,19 +11,24 @@ const uint32_t sample_bytes[FORMATS] = {
     [SGRING_FMT_S32_LE] = 4, [SGRING_FMT_FLOAT_LE] = 4,
 };
 
-void scatter(Card *c, Scatter *s, size_t bytes, int most)
+void scatter_in(Card *c, Scatter *s, size_t bytes, int most, int where,
+                uint64_t table, size_t skip)
 {
-    uint64_t at = RING;
+    uint64_t at[2] = { RING + skip, skip };
 
     s->count = 0;
     s->bytes = 0;
     while (s->bytes < bytes) {
         uint32_t len = 4 * g_test_rand_int_range(1, most + 1);
+        int sram = where == IN_BOTH ? g_test_rand_int_range(0, 2) :
+                   where == IN_SRAM;
 
         g_assert(s->count < ARRAY_SIZE(s->seg));
-        at += 4 * g_test_rand_int_range(0, 64);
-        s->seg[s->count++] = (Segment) { at, len, 0 };
-        at += len;
+        at[sram] += 4 * g_test_rand_int_range(0, 64);
+        s->seg[s->count++] = (Segment) {
+            at[sram], len, sram ? SGRING_SEG_SRAM : 0
+        };
+        at[sram] += len;
         s->bytes += len;
     }
     /* In no order of addresses. */
@@ -34,7 +39,27 @@ void scatter(Card *c, Scatter *s, size_t bytes, int most)
         s->seg[i - 1] = s->seg[j];
         s->seg[j] = t;
     }
-    put_table(c, TABLE, s->seg, s->count);
+    put_table(c, table, s->seg, s->count);
+}
+
+void scatter(Card *c, Scatter *s, size_t bytes, int most)
+{
+    scatter_in(c, s, bytes, most, IN_MEMORY, TABLE, 0);
+}
+
+/* Where the processor finds a piece. */
+static uint64_t place(Card *c, const Segment *seg)
+{
+    return seg->flags & SGRING_SEG_SRAM ? c->sram + seg->addr : seg->addr;
+}
+
+void ring_set(Card *c, const Scatter *s, uint8_t byte)
+{
+    size_t i;
+
+    for (i = 0; i < s->count; i++) {
+        qtest_memset(c->qts, place(c, &s->seg[i]), byte, s->seg[i].len);
+    }
 }
 
 void ring_write(Card *c, const Scatter *s, size_t ring_bytes,
@@ -48,7 +73,7 @@ void ring_write(Card *c, const Scatter *s, size_t ring_bytes,
             off -= s->seg[i++].len;
         }
         n = MIN(n, s->seg[i].len - off);
-        qtest_bufwrite(c->qts, s->seg[i].addr + off, data, n);
+        qtest_bufwrite(c->qts, place(c, &s->seg[i]) + off, data, n);
         data += n;
         pos += n;
         len -= n;
@@ -66,7 +91,7 @@ void ring_read(Card *c, const Scatter *s, size_t ring_bytes,
             off -= s->seg[i++].len;
         }
         n = MIN(n, s->seg[i].len - off);
-        qtest_bufread(c->qts, s->seg[i].addr + off, data, n);
+        qtest_bufread(c->qts, place(c, &s->seg[i]) + off, data, n);
         data += n;
         pos += n;
         len -= n;

@@ -11,7 +11,10 @@
 #define FORMATS         9
 extern const uint32_t sample_bytes[FORMATS];
 
-/* A ring of @bytes in random pieces of multiples of 4 at random places. */
+/*
+ * A ring of @bytes in random pieces of multiples of 4 at random places, in
+ * memory, in the card's SRAM, or in both.
+ */
 typedef struct Scatter {
     Segment seg[16384];
     size_t count;
@@ -21,9 +24,19 @@ typedef struct Scatter {
 /* Make one, of pieces of at most 4 * @most bytes, and write its table. */
 void scatter(Card *c, Scatter *s, size_t bytes, int most);
 
+/* The same, somewhere, behind byte @skip, and with the table at @table. */
+#define IN_MEMORY       1
+#define IN_SRAM         2
+#define IN_BOTH         3
+void scatter_in(Card *c, Scatter *s, size_t bytes, int most, int where,
+                uint64_t table, size_t skip);
+
 /* Write to the ring, from byte @pos on, round the end. */
 void ring_write(Card *c, const Scatter *s, size_t ring_bytes,
                 uint64_t pos, const uint8_t *data, size_t len);
+
+/* Fill all of its pieces with a byte. */
+void ring_set(Card *c, const Scatter *s, uint8_t byte);
 
 /* Read from the ring, likewise. */
 void ring_read(Card *c, const Scatter *s, size_t ring_bytes,

@@ -213,7 +213,7 @@ static void test_descriptors(void)
         { RING, 0xfffffffc, 0 },
         { RING + 1, 4096, 0 },
         { RING + 2, 4096, 0 },
-        { RING, 4096, SGRING_SEG_SRAM },
+        { RING, 4096, 2 },
         { RING, 4096, 0x80000000 },
         { 0xfffffffffffffffc, 8, 0 },
         { 0xfffffffffff00000, 1 << 20, 0 },     /* ends at 2^64 */

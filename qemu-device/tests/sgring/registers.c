@@ -3,7 +3,9 @@
  * sgring tests: identity, capabilities, register access
  */
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qobject/qdict.h"
+#include "qobject/qjson.h"
 #include "card.h"
 #include "tests.h"
 
@@ -24,7 +26,7 @@ static void test_identity(void)
     g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
     g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010001);
     g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 0x203);
-    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0xf);
+    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0x3f);
     g_assert_cmpuint(rd(c, SGRING_CAP_VECTORS), ==, 5);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MIN), ==, 8000);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MAX), ==, 384000);
@@ -38,7 +40,7 @@ static void test_identity(void)
     g_assert_cmpuint(rd(c, SGRING_CAP_DMA_BITS), ==, 64);
     g_assert_cmpuint(rd(c, SGRING_CAP_GROUPS), ==, 64);
     g_assert_cmpuint(rd(c, SGRING_CAP_BURST_MAX), ==, 16384);
-    g_assert_cmpuint(rdq(c, SGRING_CAP_SRAM), ==, 0);
+    g_assert_cmpuint(rdq(c, SGRING_CAP_SRAM), ==, 4 << 20);
     g_assert_cmpuint(rd(c, SGRING_CAP_EVENTS_MAX), ==, 0);
     card_free(c);
 }
@@ -202,17 +204,22 @@ static void test_properties(void)
         { "'vectors': 2049", "vectors must be 1..2048" },
         { "'tap-stream': 2", "tap-stream must be less than" },
         { "'tap-stream': 1, 'capture': 0", "tap-stream must be less than" },
+        { "'sram': 4095", "sram must be 0 or a power of two" },
+        { "'sram': 2048", "sram must be 0 or a power of two" },
+        { "'sram': 12288", "sram must be 0 or a power of two" },
+        { "'sram': 536870912", "sram must be 0 or a power of two" },
         { "'streams': 1", "streams" },
     };
     Card *c = card_start("pc", "none", NULL, "", "");
     size_t i;
 
     for (i = 0; i < ARRAY_SIZE(bad); i++) {
-        g_autofree char *command =
-            g_strdup_printf("{ 'execute': 'device_add', 'arguments': {"
-                            "  'driver': 'sgring', 'id': 'second',"
-                            "  'audiodev': 'a', %s } }", bad[i].args);
-        QDict *r = qtest_qmp(c->qts, command);
+        g_autofree char *args =
+            g_strdup_printf("{ 'driver': 'sgring', 'id': 'second',"
+                            "  'audiodev': 'a', %s }", bad[i].args);
+        QDict *r = qtest_qmp(c->qts, "{ 'execute': 'device_add',"
+                             "  'arguments': %p }",
+                             qobject_from_json(args, &error_abort));
         const char *desc;
 
         g_assert_true(qdict_haskey(r, "error"));
@@ -221,6 +228,10 @@ static void test_properties(void)
         g_assert_nonnull(strstr(desc, bad[i].says));
         qobject_unref(r);
     }
+    /* None of them left anything behind; the largest SRAM is one. */
+    qtest_qmp_device_add(c->qts, "sgring", "second",
+                         "{ 'audiodev': 'a', 'sram': 268435456,"
+                         "  'playback': 64, 'capture': 64 }");
     card_free(c);
 }
 
