@@ -31,6 +31,12 @@ uint64_t sgring_burst_end(const SGRingStream *st)
     return end;
 }
 
+uint64_t sgring_under_way(const SGRingStream *st, int64_t now)
+{
+    return st->f0 + muldiv64(now - st->t0, st->cfg.rate,
+                             NANOSECONDS_PER_SECOND);
+}
+
 uint64_t sgring_due(const SGRingStream *st, int64_t now)
 {
     uint64_t n, in_period;
@@ -38,7 +44,7 @@ uint64_t sgring_due(const SGRingStream *st, int64_t now)
     if (now <= st->t0) {
         return st->hw_ptr;
     }
-    n = st->f0 + muldiv64(now - st->t0, st->cfg.rate, NANOSECONDS_PER_SECOND);
+    n = sgring_under_way(st, now);
     if (n <= st->hw_ptr) {
         return st->hw_ptr;
     }

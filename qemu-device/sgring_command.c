@@ -78,7 +78,8 @@ uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
     if (c->status_addr % SGRING_STATUS_SIZE) {
         return SGRING_ERR_BAD_STATUS;
     }
-    if (c->flags & ~SGRING_FLAG_PERIOD_IRQ) {
+    if (c->flags & ~(SGRING_FLAG_PERIOD_IRQ |
+                     (sgring_loop_possible(st) ? SGRING_FLAG_LOOPBACK : 0))) {
         return SGRING_ERR_BAD_FLAGS;
     }
     if (group > SGRING_GROUPS) {
@@ -316,6 +317,7 @@ static void sgring_catch_up(SGRingStream *st, uint32_t cmd, int64_t now)
 void sgring_stream_command(SGRingStream *st, uint32_t cmd)
 {
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    SGRingStream *peer = sgring_loop_peer(st);
     uint32_t err;
 
     sgring_catch_up(st, cmd, now);
@@ -330,6 +332,9 @@ void sgring_stream_command(SGRingStream *st, uint32_t cmd)
         sgring_refuse(st, cmd, err);
     }
     sgring_irq_send(st);
+    if (peer) {
+        sgring_irq_send(peer);
+    }
 }
 
 /*
@@ -378,9 +383,7 @@ uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd)
     }
     trace_sgring_group(group, cmd, err);
     for (i = 0; i < s->num_streams; i++) {
-        if (s->streams[i].group == group) {
-            sgring_irq_send(&s->streams[i]);
-        }
+        sgring_irq_send(&s->streams[i]);        /* peers of members too */
     }
     return err;
 }

@@ -87,8 +87,9 @@ bool sgring_publish(SGRingStream *st)
     stl_le_p(TAIL(LATE), st->late);
     stl_le_p(TAIL(SWAPS), st->swaps);
     stl_le_p(TAIL(DROPS), st->drops);
-    stq_le_p(TAIL(DELAY), st->capture ? sgring_input_delay(st) :
-                                        sgring_audio_delay(st));
+    stq_le_p(TAIL(DELAY), sgring_looped(st) ? sgring_loop_delay(st) :
+                          st->capture ? sgring_input_delay(st) :
+                          sgring_audio_delay(st));
 #undef TAIL
 
     if (sgring_hits_sram(st->card, line, SGRING_STATUS_SIZE,

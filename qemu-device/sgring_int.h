@@ -11,6 +11,7 @@
  *   sgring_table.c    the table of descriptors, and the place in it
  *   sgring_audio.c    playback: from the DMA to the audio backend
  *   sgring_input.c    capture: from the audio backend to the DMA
+ *   sgring_loop.c     capture: what a playback stream plays
  *   sgring_format.c   sample formats
  *   sgring_tap.c      the tap
  *   sgring_vmstate.c  migration of a stream
@@ -62,6 +63,11 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
                                  1u << SGRING_FMT_S32_LE | \
                                  1u << SGRING_FMT_FLOAT_LE)
 #define SGRING_FRAME_MAX        8       /* bytes: two channels of four */
+
+/* Frames in one go when bursts are late. */
+#define SGRING_SLICE            4096
+/* A burst of each side, a slice, and room so that the queue moves seldom. */
+#define SGRING_LOOP_FRAMES      (4 * SGRING_BURST_MAX)
 
 /* One validated descriptor of the ring. */
 typedef struct SGRingSegment {
@@ -121,6 +127,22 @@ typedef struct SGRingInput {
     bool begun;                 /* once in this run: count what is missing */
 } SGRingInput;
 
+/*
+ * The loop of a capture stream with FLAG_LOOPBACK: what its playback stream
+ * has fetched and it has not recorded yet, from capture frame hw_ptr on.
+ */
+typedef struct SGRingLoop {
+    uint8_t *buf;               /* SGRING_LOOP_FRAMES frames */
+    uint32_t head;              /* frames: where the queue begins */
+    uint32_t fill;              /* frames in it */
+    bool joined;                /* both run: the next two hold */
+    uint64_t first;             /* from this playback frame on, ... */
+    uint64_t at;                /* ... which is this capture frame */
+    /* Only while a state is saved or loaded. */
+    uint8_t *moving;
+    uint32_t moving_bytes;
+} SGRingLoop;
+
 typedef struct SGRingStream {
     SGRingState *card;
     uint32_t index;             /* of all streams: playback, then capture */
@@ -174,6 +196,7 @@ typedef struct SGRingStream {
     SGRingVoice *voice;
     SGRingVoice *ending;        /* still playing out an earlier clip */
     SGRingInput *input;
+    SGRingLoop loop;
 } SGRingStream;
 
 struct SGRingState {
@@ -207,6 +230,11 @@ static inline bool sgring_moving(const SGRingStream *st)
 {
     return st->state == SGRING_STATE_RUNNING ||
            st->state == SGRING_STATE_DRAINING;
+}
+
+static inline bool sgring_looped(const SGRingStream *st)
+{
+    return st->capture && (st->cfg.flags & SGRING_FLAG_LOOPBACK);
 }
 
 /* sgring_mmio.c */
@@ -286,6 +314,9 @@ uint64_t sgring_burst_end(const SGRingStream *st);
 /* The last burst end whose deadline is not after @now; hw_ptr if none is. */
 uint64_t sgring_due(const SGRingStream *st, int64_t now);
 
+/* The frame that is under way at @now; @now >= st->t0. */
+uint64_t sgring_under_way(const SGRingStream *st, int64_t now);
+
 /* How many bursts end in frames (0, @n]. */
 uint64_t sgring_bursts(const SGRingStream *st, uint64_t n);
 
@@ -361,6 +392,36 @@ void sgring_input_take(SGRingStream *st, uint8_t *buf, uint32_t frames);
 
 /* Frames between the backend and the DMA. */
 uint64_t sgring_input_delay(const SGRingStream *st);
+
+/* sgring_loop.c */
+
+/* Is there a playback stream for this one to record? */
+bool sgring_loop_possible(const SGRingStream *st);
+
+/* The other stream, if the two are joined; both run then.  Else NULL. */
+SGRingStream *sgring_loop_peer(SGRingStream *st);
+
+/* What a looped stream needs beside its table. */
+void sgring_loop_alloc(SGRingStream *st);
+void sgring_loop_free(SGRingStream *st);
+
+/* A run of either stream begins at its t0, and has ended. */
+void sgring_loop_begin(SGRingStream *st);
+void sgring_loop_end(SGRingStream *st);
+
+/* Playback frames hw_ptr to hw_ptr + @frames, just fetched. */
+void sgring_loop_push(SGRingStream *play, const uint8_t *buf, uint32_t frames);
+
+/* Capture frames hw_ptr to hw_ptr + @frames; what is missing is silence. */
+void sgring_loop_take(SGRingStream *rec, uint8_t *buf, uint32_t frames);
+
+/* The delay of the loop in frames, 0 while the two are not joined. */
+uint64_t sgring_loop_delay(const SGRingStream *rec);
+
+extern const VMStateDescription vmstate_sgring_loop;
+
+/* False: no guest could have brought it about. */
+bool sgring_loop_load(SGRingStream *rec);
 
 /* sgring_tap.c */
 

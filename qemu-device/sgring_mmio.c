@@ -144,7 +144,8 @@ static uint64_t sgring_action_read(SGRingState *s, const SGRingReg *r)
         return s->num_playback |
                s->num_capture << SGRING_CAP_STREAMS_CAPTURE_SHIFT;
     case SGRING_CAP_FEATURES:
-        return SGRING_FEATURES | (s->sram_size ? SGRING_FEAT_SRAM : 0);
+        return SGRING_FEATURES | (s->sram_size ? SGRING_FEAT_SRAM : 0) |
+               (s->num_capture ? SGRING_FEAT_LOOPBACK : 0);
     case SGRING_CAP_SRAM:
         return s->sram_size;
     case SGRING_CAP_VECTORS:

@@ -18,6 +18,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/log.h"
+#include "qemu/host-utils.h"
 #include "hw/pci/msix.h"
 #include "sgring_format.h"
 #include "sgring_int.h"
@@ -53,16 +54,19 @@ void sgring_irq_send(SGRingStream *st)
 void sgring_apply_config(SGRingStream *st)
 {
     st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
-    st->bounce_frames = MAX(st->cfg.burst, 4096);
+    st->bounce_frames = MAX(st->cfg.burst, SGRING_SLICE);
     st->bounce = g_malloc(st->bounce_frames * st->frame_bytes);
-    if (st->capture) {
+    sgring_loop_alloc(st);
+    if (sgring_looped(st)) {
+        sgring_input_close(st);
+    } else if (st->capture) {
         sgring_input_open(st);
     } else {
         sgring_audio_open(st);
     }
 }
 
-void sgring_run_begin(SGRingStream *st)
+static void sgring_source_begin(SGRingStream *st)
 {
     if (st->capture) {
         sgring_input_begin(st);
@@ -71,9 +75,16 @@ void sgring_run_begin(SGRingStream *st)
     }
 }
 
+void sgring_run_begin(SGRingStream *st)
+{
+    sgring_source_begin(st);
+    sgring_loop_begin(st);
+}
+
 void sgring_run_end(SGRingStream *st)
 {
     timer_del(&st->timer);
+    sgring_loop_end(st);
     if (st->capture) {
         sgring_input_finish(st);
     } else {
@@ -91,6 +102,7 @@ void sgring_free_table(SGRingStream *st)
     g_free(st->bounce);
     st->bounce = NULL;
     st->bounce_frames = 0;
+    sgring_loop_free(st);
 }
 
 /*
@@ -138,7 +150,9 @@ static bool sgring_move(SGRingStream *st, uint64_t end)
     while (st->hw_ptr < end) {
         uint32_t n = MIN(end - st->hw_ptr, st->bounce_frames);
 
-        if (st->capture) {
+        if (sgring_looped(st)) {
+            sgring_loop_take(st, st->bounce, n);
+        } else if (st->capture) {
             sgring_input_take(st, st->bounce, n);
         }
         if (!sgring_ring_rw(st, n)) {
@@ -147,6 +161,7 @@ static bool sgring_move(SGRingStream *st, uint64_t end)
         }
         sgring_tap_push(st, st->bounce, n);
         if (!st->capture) {
+            sgring_loop_push(st, st->bounce, n);
             sgring_audio_push(st, st->bounce, n);
         }
         st->hw_ptr += n;
@@ -155,55 +170,118 @@ static bool sgring_move(SGRingStream *st, uint64_t end)
     return true;
 }
 
-void sgring_advance(SGRingStream *st, int64_t now)
+/* What is due in one stream at one time. */
+typedef struct SGRingStep {
+    uint64_t from, end;
+    bool due;
+    bool drained;
+    bool rebase;
+} SGRingStep;
+
+/* However late that is: at most one ring [D-35]. */
+static SGRingStep sgring_step(const SGRingStream *st, int64_t now)
 {
-    uint64_t from = st->hw_ptr;
-    uint64_t end = sgring_due(st, now);
-    bool drained, rebase = false;
-    uint64_t bursts;
+    SGRingStep step = {
+        .from = st->hw_ptr,
+        .end = sgring_due(st, now),
+    };
 
-    drained = st->state == SGRING_STATE_DRAINING && end == st->drain_target;
-    if (end == from && !drained) {
-        return;
+    step.drained = st->state == SGRING_STATE_DRAINING &&
+                   step.end == st->drain_target;
+    step.due = step.end != step.from || step.drained;
+    if (step.end - step.from > st->cfg.ring) {
+        trace_sgring_rebase(st->index, step.end - step.from - st->cfg.ring);
+        step.end = step.from + st->cfg.ring;
+        step.drained = false;
+        step.rebase = true;
     }
-    if (end - from > st->cfg.ring) {
-        trace_sgring_rebase(st->index, end - from - st->cfg.ring);
-        end = from + st->cfg.ring;
-        rebase = true;
-    }
-    if (!sgring_move(st, end)) {
-        return;
-    }
-    if (rebase) {
+    return step;
+}
+
+/* The data has moved: all that follows from it, but sending interrupts. */
+static void sgring_step_done(SGRingStream *st, const SGRingStep *step,
+                             int64_t now)
+{
+    uint64_t bursts = sgring_bursts(st, step->end) -
+                      sgring_bursts(st, step->from);
+
+    if (step->rebase) {
         st->t0 = now;
-        st->f0 = end;
+        st->f0 = step->end;
         st->tstamp = now;
+        sgring_loop_begin(st);
     }
-    trace_sgring_burst(st->index, end, st->tstamp, now - st->tstamp);
-
-    bursts = sgring_bursts(st, end) - sgring_bursts(st, from);
+    trace_sgring_burst(st->index, step->end, st->tstamp, now - st->tstamp);
     if (bursts > 1) {
         st->late += bursts - 1;
         trace_sgring_late(st->index, bursts, st->late);
     }
-    if (drained) {
-        trace_sgring_drained(st->index, end);
+    if (step->drained) {
+        trace_sgring_drained(st->index, step->end);
         st->state = SGRING_STATE_IDLE;
         sgring_run_end(st);
         sgring_free_table(st);
         sgring_irq_ask(st);
     } else if ((st->cfg.flags & SGRING_FLAG_PERIOD_IRQ) &&
-               end / st->cfg.period != from / st->cfg.period) {
+               step->end / st->cfg.period != step->from / st->cfg.period) {
         sgring_irq_ask(st);
     }
-    if (sgring_publish_or_fail(st) && !drained) {
+    if (sgring_publish_or_fail(st) && !step->drained) {
         sgring_arm(st);
+    }
+}
+
+/*
+ * [D-98] Two joined streams, playback first at the same time.  When both are
+ * late they go on in turns, a slice of time each, so that what one fetches
+ * finds room until the other records it.  At most a ring of each, and each
+ * turn moves one of them, so it ends.
+ */
+static void sgring_move_joined(SGRingStream *play, const SGRingStep *p,
+                               SGRingStream *rec, const SGRingStep *r,
+                               int64_t now)
+{
+    int64_t slice = muldiv64(SGRING_SLICE, NANOSECONDS_PER_SECOND,
+                             play->cfg.rate);
+    int64_t t = MIN(sgring_deadline(play, play->hw_ptr),
+                    sgring_deadline(rec, rec->hw_ptr));
+
+    while (play->hw_ptr < p->end || rec->hw_ptr < r->end) {
+        t = MIN(now, t + slice);
+        if (!sgring_move(play, MIN(p->end, sgring_due(play, t))) ||
+            !sgring_move(rec, MIN(r->end, sgring_due(rec, t)))) {
+            return;
+        }
+    }
+}
+
+void sgring_advance(SGRingStream *st, int64_t now)
+{
+    SGRingStream *peer = sgring_loop_peer(st);
+    SGRingStream *both[2] = { peer && st->capture ? peer : st,
+                              peer && st->capture ? st : peer };
+    SGRingStep step[2] = { { 0 } };
+    int i;
+
+    for (i = 0; i < 2 && both[i]; i++) {
+        step[i] = sgring_step(both[i], now);
+    }
+    if (peer) {
+        sgring_move_joined(both[0], &step[0], both[1], &step[1], now);
+    }
+    for (i = 0; i < 2 && both[i]; i++) {
+        /* After a failure of one, the other one goes on alone. */
+        if (step[i].due && sgring_moving(both[i]) &&
+            sgring_move(both[i], step[i].end)) {
+            sgring_step_done(both[i], &step[i], now);
+        }
     }
 }
 
 static void sgring_tick(void *opaque)
 {
     SGRingStream *st = opaque;
+    SGRingStream *peer = sgring_loop_peer(st);
     MemReentrancyGuard *guard = &DEVICE(st->card)->mem_reentrancy_guard;
     bool engaged = guard->engaged_in_io;
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
@@ -219,6 +297,9 @@ static void sgring_tick(void *opaque)
                      MAX(now + 1, sgring_deadline(st, sgring_burst_end(st))));
     }
     sgring_irq_send(st);
+    if (peer) {
+        sgring_irq_send(peer);
+    }
     guard->engaged_in_io = engaged;
 }
 
@@ -235,7 +316,7 @@ void sgring_stream_init(SGRingState *s, SGRingStream *st, uint32_t index)
 void sgring_stream_resume(SGRingStream *st)
 {
     if (sgring_moving(st)) {
-        sgring_run_begin(st);
+        sgring_source_begin(st);        /* the loop has come along */
         sgring_arm(st);
     }
 }

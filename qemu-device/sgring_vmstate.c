@@ -42,7 +42,7 @@ static int sgring_stream_post_load(void *opaque, int version_id)
         return -EINVAL;
     }
     if (st->state == SGRING_STATE_IDLE || st->state == SGRING_STATE_ERROR) {
-        return st->sgt_count ? -EINVAL : 0;
+        return st->sgt_count || !sgring_loop_load(st) ? -EINVAL : 0;
     }
 
     if (sgring_check_config(st, &st->cfg, 0) || !st->cfg.burst ||
@@ -71,6 +71,9 @@ static int sgring_stream_post_load(void *opaque, int version_id)
     if (st->state == SGRING_STATE_DRAINING &&
         (st->drain_target < st->hw_ptr ||
          st->drain_target - st->hw_ptr > st->cfg.ring)) {
+        return -EINVAL;
+    }
+    if (!sgring_loop_load(st)) {
         return -EINVAL;
     }
     sgring_seek(st);
@@ -144,5 +147,9 @@ const VMStateDescription vmstate_sgring_stream = {
         VMSTATE_UINT32(swaps, SGRingStream),
         VMSTATE_UINT32(drops, SGRingStream),
         VMSTATE_END_OF_LIST()
+    },
+    .subsections = (const VMStateDescription * const []) {
+        &vmstate_sgring_loop,
+        NULL
     }
 };

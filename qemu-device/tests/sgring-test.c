@@ -35,6 +35,7 @@ int main(int argc, char **argv)
     sgring_data_tests();
     sgring_backend_tests();
     sgring_capture_tests();
+    sgring_loop_tests();
     sgring_sram_tests();
     sgring_swap_tests();
     sgring_hostile_tests();

@@ -210,7 +210,7 @@ static uint64_t any_value(Card *c, uint32_t reg)
     case SGRING_S_VECTOR:
         return g_test_rand_int_range(0, 2);
     case SGRING_S_FLAGS:
-        return g_test_rand_int_range(0, 2);
+        return g_test_rand_int_range(0, 4);
     case SGRING_S_GROUP:
         return g_test_rand_int_range(0, 3);
     case SGRING_S_DRAIN_END:
@@ -308,6 +308,11 @@ static void test_anything(void)
             configure(c, n, &base);
             wrq(c, sreg(n, SGRING_S_STATUS_ADDR), STATUS(n));
             wr(c, sreg(n, SGRING_S_RATE), any_value(c, SGRING_S_RATE));
+            if (n >= 2) {               /* pairs whose clocks agree */
+                wr(c, sreg(n, SGRING_S_RATE),
+                   rd(c, sreg(n - 2, SGRING_S_RATE)));
+                wr(c, sreg(n, SGRING_S_FLAGS), g_test_rand_int_range(0, 4));
+            }
             wrq(c, sreg(n, SGRING_S_SWAP_ADDR), TABLE);
             wr(c, sreg(n, SGRING_S_SWAP_COUNT), 64);
             break;

@@ -3,67 +3,9 @@
  * sgring tests: migration, a clock that has moved on, unplug
  */
 #include "qemu/osdep.h"
-#include "qobject/qdict.h"
 #include "play.h"
+#include "migrate.h"
 #include "tests.h"
-
-static void migrate_to(Card *c, const char *path)
-{
-    g_autofree char *uri = g_strdup_printf("file:%s", path);
-    bool done = false;
-
-    qtest_qmp_assert_success(c->qts, "{ 'execute': 'stop' }");
-    qtest_qmp_assert_success(c->qts, "{ 'execute': 'migrate',"
-                             "  'arguments': { 'uri': %s } }", uri);
-    while (!done) {
-        QDict *r = qtest_qmp(c->qts, "{ 'execute': 'query-migrate' }");
-        const char *status = qdict_get_str(qdict_get_qdict(r, "return"),
-                                           "status");
-
-        g_assert_cmpstr(status, !=, "failed");
-        done = g_str_equal(status, "completed");
-        qobject_unref(r);
-    }
-}
-
-/* Load @path; returns false if the card refused. */
-static bool migrate_from(Card *c, const char *path)
-{
-    g_autofree char *uri = g_strdup_printf("file:%s", path);
-
-    qtest_qmp_assert_success(c->qts, "{ 'execute': 'migrate-incoming',"
-                             "  'arguments': { 'uri': %s,"
-                             "                 'exit-on-error': false } }",
-                             uri);
-    for (;;) {
-        QDict *r = qtest_qmp(c->qts, "{ 'execute': 'query-migrate' }");
-        g_autofree char *status =
-            g_strdup(qdict_get_try_str(qdict_get_qdict(r, "return"),
-                                       "status"));
-
-        qobject_unref(r);
-        if (g_strcmp0(status, "completed") == 0) {
-            return true;
-        }
-        if (g_strcmp0(status, "failed") == 0) {
-            return false;
-        }
-    }
-}
-
-/* A second card that goes on from @path; @t is its clock's first value. */
-static Card *card_from(Card *from, const char *path, uint64_t t)
-{
-    Card *c = card_start("q35", "none", NULL, "", "-incoming defer");
-
-    advance_to(c, t);
-    g_assert_true(migrate_from(c, path));
-    c->dev = g_memdup2(from->dev, sizeof(*from->dev));
-    c->dev->bus = c->bus;
-    c->regs = from->regs;
-    qtest_qmp_assert_success(c->qts, "{ 'execute': 'cont' }");
-    return c;
-}
 
 /* [D-80]: in every state; the next deadlines, data and interrupts are right. */
 static void test_migrate(void)
@@ -85,7 +27,7 @@ static void test_migrate(void)
         l = line(c, 0);
         t = now(c);
         migrate_to(c, path);
-        d = card_from(c, path, t);
+        d = card_from(c, path, t, "");
         g_assert_cmpuint(stream_state(d, 0), ==, s);
         g_assert_cmpuint(stream_error(d, 0), ==,
                          s == SGRING_STATE_ERROR ? SGRING_ERR_BAD_RATE : 0);
@@ -164,7 +106,7 @@ static void test_late(void)
         t0 = l.tstamp - due(0, 144, 48000);
         migrate_to(c, path);
         t = due(t0, 144 + lateness[i], 48000) + 1000;
-        d = card_from(c, path, t);
+        d = card_from(c, path, t, "");
         /* A read of the clock comes after the timers that were due. */
         qtest_clock_step(d->qts, 1);
 
@@ -303,7 +245,7 @@ static void test_migrate_capture(void)
     qtest_clock_step(c->qts, 3500000);
     t = now(c);
     migrate_to(c, path);
-    d = card_from(c, path, t);
+    d = card_from(c, path, t, "");
     advance_to(d, due(t0, 192, 48000) - 1);
     g_assert_cmpuint(line(d, 1).hw_ptr, ==, 144);
     assert_poison(d, RING + 144 * 2, 816 * 2 + 4);
@@ -353,7 +295,7 @@ static void test_migrate_swap(void)
         g_assert_cmpuint(line(c, 0).swaps, ==, 1);
         t = now(c);
         migrate_to(c, path);
-        d = card_from(c, path, t);
+        d = card_from(c, path, t, "");
         g_assert_cmphex(rdq(d, sreg(0, SGRING_S_SWAP_ADDR)), ==, TABLE + 16);
         g_assert_cmpuint(rd(d, sreg(0, SGRING_S_SWAP_COUNT)), ==, s->count);
         qtest_memset(d->qts, TABLE, 0, s->count * 16 + 16);

@@ -26,7 +26,7 @@ static void test_identity(void)
     g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
     g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010001);
     g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 0x203);
-    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0x3f);
+    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0x7f);
     g_assert_cmpuint(rd(c, SGRING_CAP_VECTORS), ==, 5);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MIN), ==, 8000);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MAX), ==, 384000);

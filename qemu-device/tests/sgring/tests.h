@@ -12,6 +12,7 @@ void sgring_clock_tests(void);
 void sgring_data_tests(void);
 void sgring_backend_tests(void);
 void sgring_capture_tests(void);
+void sgring_loop_tests(void);
 void sgring_sram_tests(void);
 void sgring_swap_tests(void);
 void sgring_hostile_tests(void);
