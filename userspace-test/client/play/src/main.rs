@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Plays a WAV or FLAC file through the memory-mapped ring of an ALSA card.
+//! Plays a WAV, FLAC, Ogg Vorbis or MP3 file through the memory-mapped ring of an ALSA card.
 //!
 //! Three threads: one decodes ahead into a queue, the host's audio thread moves frames from the
 //! queue into the ring, and this one shows where it is. The first frame that the card plays is the
 //! file's first, and the card stops after its last.
 
+mod content;
 mod decode;
+mod mix;
 mod play;
 mod progress;
 
@@ -13,10 +15,12 @@ use clap::{Parser, ValueEnum, value_parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Play a WAV or FLAC file through the memory-mapped ring of an ALSA card.
+/// Play a WAV, FLAC, Ogg Vorbis or MP3 file through the memory-mapped ring of an ALSA card.
 ///
 /// Samples reach the card as they are in the file: never resampled, and widened if need be but
-/// never narrowed. A mono file is played on both channels of a card that has no mono.
+/// never narrowed. MP3 and Vorbis have no samples of their own: what the decoder makes goes as
+/// floating point where the card has it. A mono file is played on both channels of a card that has
+/// no mono; more channels than the card has are mixed down to two, and the mix is said.
 ///
 /// Exit status: 0 if the card has played every frame without an underrun; 1 if not, with the
 /// reason; 2 for a wrong command line; 130 or 143 after an interrupt.
@@ -47,6 +51,9 @@ struct Arguments {
     /// How to show where it is [default: bar on a terminal, else plain]
     #[arg(long)]
     progress: Option<Progress>,
+    /// Say at the end what was handed to the card: frames, and the XXH3 digest of their bytes
+    #[arg(long)]
+    digest: bool,
     /// List the cards and what they can play, and end
     #[arg(long)]
     list: bool,

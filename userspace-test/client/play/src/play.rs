@@ -6,7 +6,8 @@
 //! wait for the decoder, little enough to begin at once on a machine that decodes slowly, and
 //! bounded whatever the file's length.
 
-use crate::decode::{self, Decoded, Kind, Output, Source};
+use crate::decode::{self, Decoded, Kind, Output, Source, Spread};
+use crate::mix::Mix;
 use crate::progress::{Display, say, tell, time};
 use crate::{Arguments, Progress};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
 
 /// Seconds of audio in the queue.
 const QUEUE: usize = 4;
@@ -77,12 +79,22 @@ fn find(name: Option<&str>, options: Options) -> Result<RingDevice, String> {
 }
 
 /// How a file's samples go to the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Route {
     format: SampleFormat,
     channels: u16,
-    /// How often each sample is written.
-    copies: usize,
+    spread: Spread,
+}
+
+/// The ways for a file's channels to the card's, the best first.
+fn spreads(source: &Source) -> Vec<(u16, Spread)> {
+    let mut ways = vec![(source.channels, Spread::Copies(1))];
+    if source.channels == 1 {
+        ways.push((2, Spread::Copies(2)));
+    } else if source.channels > 2 {
+        ways.extend(Mix::new(source.places).map(|mix| (2, Spread::Mix(mix))));
+    }
+    ways
 }
 
 /// The narrowest way that keeps every bit.
@@ -98,11 +110,9 @@ fn route(source: &Source, device: &cpal::Device) -> Result<Route, String> {
         Kind::Integer(..=16) => &[SampleFormat::I16, SampleFormat::I32],
         Kind::Integer(_) => &[SampleFormat::I32],
         Kind::Float => &[SampleFormat::F32],
+        Kind::Lossy => &[SampleFormat::F32, SampleFormat::I32, SampleFormat::I16],
     };
-    let spread = match source.channels {
-        1 => &[(1, 1), (2, 2)][..],
-        n => &[(n, 1)][..],
-    };
+    let spreads = spreads(source);
     // Each thing by itself, so that the message names the one that is missing.
     let has =
         |wanted: &dyn Fn(&cpal::SupportedStreamConfigRange) -> bool| configs.iter().any(wanted);
@@ -110,34 +120,39 @@ fn route(source: &Source, device: &cpal::Device) -> Result<Route, String> {
         let what = match source.kind {
             Kind::Integer(bits) => format!("whole numbers of {bits} bits"),
             Kind::Float => "floating point".into(),
+            Kind::Lossy => "a decoder's".into(),
         };
         return Err(format!(
             "the file's samples are {what}, which {device} cannot take as they are"
         ));
     }
-    if !has(&|c| spread.iter().any(|s| s.0 == c.channels())) {
+    if !has(&|c| spreads.iter().any(|s| s.0 == c.channels())) {
         return Err(format!(
-            "the file has {} channels, which {device} cannot play",
+            "the file has {} channels, which {device} cannot play, and they cannot be mixed down: \
+             their places are not known",
             source.channels
         ));
     }
-    if !has(&|c| (c.min_sample_rate()..=c.max_sample_rate()).contains(&source.rate)) {
+    let fits = |c: &cpal::SupportedStreamConfigRange| {
+        (c.min_sample_rate()..=c.max_sample_rate()).contains(&source.rate)
+    };
+    if !has(&fits) {
+        let low = configs.iter().map(|c| c.min_sample_rate()).min();
+        let high = configs.iter().map(|c| c.max_sample_rate()).max();
         return Err(format!(
-            "the file has {} frames per second, which {device} cannot play",
-            source.rate
+            "the file has {} frames per second, and {device} plays {} to {}",
+            source.rate,
+            low.unwrap_or(0),
+            high.unwrap_or(0)
         ));
     }
-    for &format in formats {
-        for &(channels, copies) in spread {
-            if has(&|c| {
-                c.sample_format() == format
-                    && c.channels() == channels
-                    && (c.min_sample_rate()..=c.max_sample_rate()).contains(&source.rate)
-            }) {
+    for (channels, spread) in &spreads {
+        for &format in formats {
+            if has(&|c| c.sample_format() == format && c.channels() == *channels && fits(c)) {
                 return Ok(Route {
                     format,
-                    channels,
-                    copies,
+                    channels: *channels,
+                    spread: spread.clone(),
                 });
             }
         }
@@ -159,6 +174,8 @@ struct Common {
     cancel: AtomicBool,
     /// Frames for which the decoder came too late.
     starved: AtomicU64,
+    /// What was handed over, when all of it was.
+    digest: OnceLock<u128>,
     /// What the error callback was told last, underruns aside.
     error: Mutex<Option<cpal::Error>>,
 }
@@ -171,6 +188,8 @@ struct Feed<T> {
     channels: usize,
     /// Frames asked for.
     frames: u64,
+    /// Of all that was handed over; `None` if nobody wants to know.
+    digest: Option<Box<Xxh3>>,
     common: Arc<Common>,
 }
 
@@ -194,10 +213,17 @@ impl<T: Output> Feed<T> {
             head.copy_from_slice(first);
             tail.copy_from_slice(second);
             chunk.commit_all();
+            if let Some(digest) = &mut self.digest {
+                T::digest(&window[..ready], digest);
+            }
         }
         let missing = (window.len() - ready).div_ceil(self.channels) as u64;
         self.frames += (window.len() / self.channels) as u64;
         if decoded && queue.is_empty() {
+            if let Some(digest) = &self.digest {
+                // Set once: nothing comes after the end.
+                let _ = self.common.digest.set(digest.digest128());
+            }
             if let Some(handle) = self.common.handle.get() {
                 handle.finish_at(self.frames - missing);
             }
@@ -228,7 +254,8 @@ pub(crate) fn play(arguments: &Arguments, file: &Path) -> Result<u8, String> {
     let ring = find(arguments.device.as_deref(), options)?;
     let custom = cpal::platform::CustomDevice::from_device(ring.clone());
     let device = cpal::Device::from(custom);
-    let route = route(&source, &device)?;
+    let route = route(&source, &device).map_err(|e| format!("{}: {e}", file.display()))?;
+    let format = route.format;
     let player = Player {
         arguments,
         source,
@@ -237,7 +264,7 @@ pub(crate) fn play(arguments: &Arguments, file: &Path) -> Result<u8, String> {
         route,
         signal,
     };
-    match route.format {
+    match format {
         SampleFormat::I16 => player.run::<i16>(file),
         SampleFormat::I32 => player.run::<i32>(file),
         _ => player.run::<f32>(file),
@@ -258,8 +285,8 @@ struct Player<'a> {
 impl Player<'_> {
     fn run<T: Output>(self, file: &Path) -> Result<u8, String> {
         let Route {
-            channels, copies, ..
-        } = self.route;
+            channels, spread, ..
+        } = self.route.clone();
         let (rate, total) = (self.source.rate, self.source.frames);
         let per_second = rate as usize * usize::from(channels);
         let common = Arc::new(Common::default());
@@ -269,6 +296,7 @@ impl Player<'_> {
             queue: None,
             channels: channels.into(),
             frames: 0,
+            digest: self.arguments.digest.then(Box::default),
             common: common.clone(),
         };
         let stream = self.open(feed, rate, &common)?;
@@ -299,6 +327,12 @@ impl Player<'_> {
                 self.route.format,
                 self.device,
             ));
+            if let Spread::Mix(mix) = &spread {
+                tell(format_args!(
+                    "{} channels are mixed down to two: {mix}",
+                    self.source.channels
+                ));
+            }
         }
 
         // The decoder says when there is enough to start, and how it ended.
@@ -308,7 +342,7 @@ impl Player<'_> {
             .name("decode".into())
             .spawn(move || -> Decoded {
                 let mut ready = Some(ready);
-                let result = source.run(&mut producer, copies, &decoder_common.cancel, |queue| {
+                let result = source.run(&mut producer, &spread, &decoder_common.cancel, |queue| {
                     // One word, and the channel is closed.
                     if room - queue.slots() >= ring + per_second {
                         if let Some(ready) = ready.take() {
@@ -472,7 +506,7 @@ fn conclude(
         }
     };
     display.show(stats);
-    display.summary(end, stats, trouble.as_deref());
+    display.summary(end, stats, common.digest.get().copied(), trouble.as_deref());
     if let Some(trouble) = trouble {
         tell(format_args!("sgring-play: {trouble}"));
     }

@@ -141,13 +141,20 @@ impl Display {
 
     /// The last words about a stream. `end` is how it ended, in a word; `trouble` why it is no
     /// success.
-    pub(crate) fn summary(&mut self, end: &str, stats: &Stats, trouble: Option<&str>) {
+    pub(crate) fn summary(
+        &mut self,
+        end: &str,
+        stats: &Stats,
+        digest: Option<u128>,
+        trouble: Option<&str>,
+    ) {
         self.close();
+        let digest = digest.map(|d| format!("{d:032x}"));
         if self.how == Progress::Json {
             say(format_args!(
                 "{{\"end\":{},\"frames\":{},\"played\":{},\"xruns\":{},\"silent\":{},\
                  \"callbacks\":{},\"polls\":{},\"syncs\":{},\"starts\":{},\"syscalls\":{},\
-                 \"error\":{}}}",
+                 \"digest\":{},\"error\":{}}}",
                 quoted(end),
                 stats.frames,
                 stats.played,
@@ -158,6 +165,7 @@ impl Display {
                 stats.syncs,
                 stats.starts,
                 stats.syscalls(),
+                digest.as_deref().map_or("null".into(), quoted),
                 trouble.map_or("null".into(), quoted)
             ));
             return;
@@ -172,6 +180,12 @@ impl Display {
             stats.starts,
             stats.syscalls()
         ));
+        if let Some(digest) = digest {
+            say(format_args!(
+                "handed over: {} frames, xxh3 {digest}",
+                stats.frames
+            ));
+        }
     }
 }
 

@@ -42,8 +42,12 @@ fn a_file_that_is_none_or_no_audio() {
         1,
         "/no/such/file.flac: No such file",
     );
-    expect(&["/dev/null"], 1, "neither a WAV nor a FLAC file");
-    expect(&["/proc/self/exe"], 1, "neither a WAV nor a FLAC file");
+    expect(&["/dev/null"], 1, "the file is empty");
+    expect(
+        &["/proc/self/exe"],
+        1,
+        "neither a WAV, a FLAC, an Ogg nor an MP3 file",
+    );
     expect(&["/"], 1, "is a directory");
 }
 
