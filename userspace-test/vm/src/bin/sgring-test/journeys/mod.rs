@@ -6,6 +6,8 @@
 
 mod cards;
 mod exact;
+mod formats;
+mod hear;
 mod memory;
 mod module;
 mod player;
@@ -22,6 +24,8 @@ use crate::{Context, Unit};
 
 pub fn units() -> Vec<Unit> {
     let mut units = player::units();
+    units.extend(formats::units());
+    units.extend(hear::units());
     units.extend(exact::units());
     units.extend(steady::units());
     units.extend(module::units());
