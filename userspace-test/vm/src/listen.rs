@@ -45,17 +45,18 @@ impl Backend {
     }
 
     /// What QEMU is told, without `id=`; `None` for the wav file, which every VM
-    /// has. Samples of more than 16 bits go to a server as 32.
+    /// has. Samples of more than 16 bits go to a server as 32. A server gets a
+    /// tenth of a second to be late in, and QEMU's own period of 10 ms: a shorter
+    /// one would make it serve everybody in as short ones.
     #[must_use]
     pub fn audiodev(self, rate: u32, wide: bool) -> Option<String> {
-        let wide = wide && matches!(self, Self::Pipewire | Self::Pa);
-        (self != Self::Wav).then(|| {
-            format!(
-                "{},out.frequency={rate},timer-period=2000{}",
-                self.name(),
-                if wide { ",out.format=s32" } else { "" }
-            )
-        })
+        let server = match self {
+            Self::Wav => return None,
+            Self::Pipewire | Self::Pa if wide => ",out.latency=100000,out.format=s32",
+            Self::Pipewire | Self::Pa => ",out.latency=100000",
+            Self::Alsa | Self::Sdl => "",
+        };
+        Some(format!("{},out.frequency={rate}{server}", self.name()))
     }
 
     /// Whether there is something to play to.
@@ -157,11 +158,11 @@ mod tests {
         assert_eq!(Backend::Wav.audiodev(48_000, true), None);
         assert_eq!(
             Backend::Pipewire.audiodev(44_100, true).unwrap(),
-            "pipewire,out.frequency=44100,timer-period=2000,out.format=s32"
+            "pipewire,out.frequency=44100,out.latency=100000,out.format=s32"
         );
         assert_eq!(
             Backend::Alsa.audiodev(48_000, true).unwrap(),
-            "alsa,out.frequency=48000,timer-period=2000"
+            "alsa,out.frequency=48000"
         );
     }
 

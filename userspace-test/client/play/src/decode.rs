@@ -468,7 +468,7 @@ mod tests {
         let decoder = std::thread::spawn(move || {
             let cancel = AtomicBool::new(false);
             source.run(&mut queue, &Spread::Copies(1), &cancel, |_| {
-                filled.send(()).unwrap()
+                filled.send(()).unwrap();
             })
         });
         let mut got: Vec<i16> = Vec::new();

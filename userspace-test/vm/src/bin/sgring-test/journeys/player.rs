@@ -16,6 +16,13 @@ const LONG: &str = "/usr/share/asterisk/moh";
 /// What counts as long, in seconds.
 const LONG_SECONDS: f64 = 180.0;
 
+/// A journey that boots nothing, and what it proves.
+type Refusal = (
+    &'static str,
+    &'static str,
+    fn(&Context) -> Result<(), String>,
+);
+
 type Make = fn(&Context) -> Result<PathBuf, String>;
 
 const PLAYS: [(&str, &str, Make); 6] = [
@@ -67,7 +74,7 @@ pub fn units() -> Vec<Unit> {
             )
         })
         .collect();
-    let refusals: [(&str, &str, fn(&Context) -> Result<(), String>); 3] = [
+    let refusals: [Refusal; 3] = [
         (
             "player-bad-files",
             "what cannot be played is refused before a boot, in one sentence",
@@ -320,7 +327,7 @@ fn wav_without_frames(wav: &[u8]) -> Vec<u8> {
 fn unreadable(context: &Context) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let path = signal(context, "unreadable", 48_000, 2, 100)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0))
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000))
         .map_err(|e| e.to_string())?;
     let program = context.layout.programs().join("sgring-run");
     let mut command = Command::new("setpriv");
