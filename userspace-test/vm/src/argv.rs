@@ -11,6 +11,7 @@ use crate::error::Error;
 /// The numbers of the file descriptors that QEMU is given, in this order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fds {
+    pub initrd: i32,
     pub qmp: i32,
     pub control: i32,
     pub stdin: i32,
@@ -23,7 +24,6 @@ pub(crate) struct Fds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     pub kernel: &'a Path,
-    pub initrd: &'a Path,
     pub dir: &'a Path,
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn build(
     }
 
     argv.pair("-kernel", files.kernel);
-    argv.pair("-initrd", files.initrd);
+    argv.pair("-initrd", format!("/proc/self/fd/{}", fds.initrd));
     argv.pair("-append", kernel_line(config));
     argv.pair(
         "-serial",
@@ -238,6 +238,7 @@ mod tests {
     use super::*;
 
     const FDS: Fds = Fds {
+        initrd: 9,
         qmp: 10,
         control: 11,
         stdin: 12,
@@ -249,7 +250,6 @@ mod tests {
     fn line(config: &Config, accel: Accel) -> String {
         let files = Files {
             kernel: Path::new("/k"),
-            initrd: Path::new("/i"),
             dir: Path::new("/run,1"),
         };
         let args = build(config, accel, files, FDS).unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::accel::Accel;
+use crate::accel::{Accel, Choice};
 use crate::error::Error;
 
 /// The sound card in the guest.
@@ -125,6 +125,7 @@ pub struct Config {
     pub(crate) stdout: Sink,
     pub(crate) stderr: Sink,
     pub(crate) boot_timeout: Duration,
+    pub(crate) kvm_patience: Duration,
     pub(crate) timeout: Option<Duration>,
     pub(crate) name: Option<String>,
     pub(crate) notice: fn(&str),
@@ -160,7 +161,8 @@ impl Config {
             stdin: Stdin::Null,
             stdout: Sink::file(),
             stderr: Sink::file(),
-            boot_timeout: Duration::from_secs(120),
+            boot_timeout: Duration::from_secs(60),
+            kvm_patience: Duration::from_secs(15),
             timeout: None,
             name: None,
             notice: |_| {},
@@ -314,11 +316,30 @@ impl Config {
         self
     }
 
-    /// How long the guest may take until the command starts, in host time.
+    /// How long the guest may be without a sign of life before the command
+    /// starts, in host time; with signs it gets ten times as long.
     #[must_use]
     pub fn boot_timeout(mut self, time: Duration) -> Self {
         self.boot_timeout = time;
         self
+    }
+
+    /// How long a guest under KVM may be without a sign of life before its
+    /// command starts, in host time; then TCG is taken.
+    #[must_use]
+    pub fn kvm_patience(mut self, time: Duration) -> Self {
+        self.kvm_patience = time;
+        self
+    }
+
+    /// The accelerator that the run begins with, and why it is that one.
+    #[must_use]
+    pub fn accelerator(&self) -> Choice {
+        match self.accel {
+            Some(accel) => Choice::new(accel, "as asked for"),
+            None if self.icount => Choice::new(Accel::Tcg, "icount counts translated code"),
+            None => Choice::detect(),
+        }
     }
 
     /// How long the command may take, in host time.

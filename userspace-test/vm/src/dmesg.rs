@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a kernel's log must not hold, and what its taint must be.
 
-use crate::vm::Outcome;
+use crate::outcome::Outcome;
 
 /// An out-of-tree module was loaded (`Documentation/admin-guide/tainted-kernels.rst`).
 pub const TAINT_O: u64 = 1 << 12;

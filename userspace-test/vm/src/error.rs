@@ -2,15 +2,19 @@
 //! What can go wrong around a command, as opposed to in it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The kind of an [`Error`]; each has an exit code of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The VM could not be set up: a missing file, a bad option.
     Setup,
-    /// The guest did not come up in time, or said that it could not.
+    /// The guest did not come up in time.
     Boot,
+    /// The guest came up and could not do what comes before the command, such
+    /// as to load the card's driver.
+    Guest,
     /// QEMU ended by itself, or the guest's kernel panicked.
     Died,
     /// The command ran longer than it was given.
@@ -24,7 +28,7 @@ impl Kind {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Setup | Self::Boot | Self::Died => 125,
+            Self::Setup | Self::Boot | Self::Guest | Self::Died => 125,
             Self::Timeout => 124,
             Self::Interrupted => 130,
         }
@@ -55,6 +59,23 @@ impl Error {
     /// A [`Kind::Setup`] error.
     pub fn setup(message: impl Into<String>) -> Self {
         Self::new(Kind::Setup, message)
+    }
+
+    /// A file that could not be read or written.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        let path = path.display();
+        Self::setup(match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                format!("{path}: no space left on this disk: free some, then run it again")
+            }
+            _ => format!("{path}: {error}"),
+        })
+    }
+
+    /// The same error, of the run that left this folder.
+    pub(crate) fn of(mut self, dir: &Path) -> Self {
+        self.dir = Some(dir.to_owned());
+        self
     }
 }
 

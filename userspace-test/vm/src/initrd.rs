@@ -7,14 +7,16 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::argv::quote;
 use crate::config::{Card, Config};
 use crate::cpio::Writer;
 use crate::error::Error;
 use crate::layout::Layout;
+use crate::rundir::RunDir;
 
 const INIT: &str = include_str!("../guest/init");
 
@@ -26,118 +28,146 @@ const PROGRAMS: [&str; 1] = ["sgring-play"];
 /// at 8 kHz.
 const SETTLE: &str = "0.3";
 
-pub(crate) fn write(
-    path: &Path,
+/// Makes it in the run's folder, as a file without a name: nothing of it stays
+/// behind, however the run ends.
+pub(crate) fn make(
+    dir: &RunDir,
     layout: &Layout,
     release: &str,
     config: &Config,
     end: &str,
-) -> Result<(), Error> {
-    let fail = |what: &Path, e: io::Error| Error::setup(format!("{}: {e}", what.display()));
-    let mut out = File::create(path).map_err(|e| fail(path, e))?;
+) -> Result<File, Error> {
+    let path = dir.join("initrd.cpio");
+    let broken = |e: &io::Error| Error::file(&path, e);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(|e| broken(&e))?;
+    std::fs::remove_file(&path).map_err(|e| broken(&e))?;
+    let mut out = &file;
     for archive in [layout.base(), layout.modules(release)] {
-        let mut input = File::open(&archive).map_err(|e| {
-            Error::setup(format!(
-                "{}: {e}: the guest image is not set up",
-                archive.display()
-            ))
-        })?;
-        let copied = io::copy(&mut input, &mut out).map_err(|e| fail(&archive, e))?;
+        let mut input = File::open(&archive)
+            .map_err(|_| Layout::missing(&archive, "guest image", "make guest"))?;
+        let copied = io::copy(&mut input, &mut out).map_err(|e| broken(&e))?;
         let missing = usize::try_from((512 - copied % 512) % 512).unwrap_or(0);
         out.write_all(&[0; 512][..missing])
-            .map_err(|e| fail(path, e))?;
+            .map_err(|e| broken(&e))?;
     }
     let out = payload(
-        &path.with_extension("program"),
         Writer::new(io::BufWriter::new(out)),
         layout,
         release,
         config,
-    )?;
-    let out = job(Writer::new(out), config, end)?;
-    out.into_inner().map_err(|e| fail(path, e.into_error()))?;
-    Ok(())
+    )
+    .map_err(|e| at(&path, e))?;
+    let out = job(Writer::new(out), config, end).map_err(|e| at(&path, e))?;
+    out.into_inner().map_err(|e| broken(e.error()))?;
+    Ok(file)
+}
+
+/// What stops the making: an error of the archive's file, or of another's.
+enum Trouble {
+    Archive(io::Error),
+    Other(Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(e: io::Error) -> Self {
+        Self::Archive(e)
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(e: Error) -> Self {
+        Self::Other(e)
+    }
+}
+
+fn at(path: &Path, trouble: Trouble) -> Error {
+    match trouble {
+        Trouble::Archive(e) => Error::file(path, &e),
+        Trouble::Other(e) => e,
+    }
 }
 
 fn payload<W: Write>(
-    scratch: &Path,
     mut cpio: Writer<W>,
     layout: &Layout,
     release: &str,
     config: &Config,
-) -> Result<W, Error> {
-    let broken = |e: io::Error| Error::setup(format!("initrd: {e}"));
-    cpio.char_device("dev/console", 0o600, 5, 1)
-        .map_err(broken)?;
-    cpio.file("init", 0o755, INIT.as_bytes()).map_err(broken)?;
+) -> Result<W, Trouble> {
+    cpio.char_device("dev/console", 0o600, 5, 1)?;
+    cpio.file("init", 0o755, INIT.as_bytes())?;
     let driver = layout.driver(release);
     match std::fs::read(&driver) {
         Ok(module) => {
             let place = format!("usr/lib/modules/{release}/updates/snd-sgring.ko");
-            cpio.file(&place, 0o644, &module).map_err(broken)?;
+            cpio.file(&place, 0o644, &module)?;
             // The index of the modules was made before this one.
             let rule = format!(
                 "install snd-sgring /sbin/modprobe -q snd-pcm && /sbin/insmod /{place} $CMDLINE_OPTS\n"
             );
-            cpio.file("etc/modprobe.d/sgring.conf", 0o644, rule.as_bytes())
-                .map_err(broken)?;
+            cpio.file("etc/modprobe.d/sgring.conf", 0o644, rule.as_bytes())?;
         }
-        Err(e) if config.card == Card::Sgring && config.load_driver => {
-            return Err(Error::setup(format!(
-                "{}: {e}: the driver is not built",
-                driver.display()
-            )));
+        Err(_) if config.card == Card::Sgring && config.load_driver => {
+            return Err(Layout::missing(&driver, "driver", "make driver").into());
         }
         Err(_) => {}
     }
     for name in PROGRAMS {
-        if let Some(program) = program(&layout.programs().join(name), scratch) {
-            cpio.file(&format!("usr/bin/{name}"), 0o755, &program)
-                .map_err(broken)?;
+        if let Some(program) = program(&layout.programs().join(name)) {
+            cpio.file(&format!("usr/bin/{name}"), 0o755, &program)?;
         }
     }
-    cpio.finish().map_err(broken)
+    Ok(cpio.finish()?)
 }
 
 /// A program without its debugging information, which stays on the host; with
 /// it, where there is no strip.
-fn program(path: &Path, scratch: &Path) -> Option<Vec<u8>> {
+fn program(path: &Path) -> Option<Vec<u8>> {
+    let scratch = scratch();
     let stripped = Command::new("strip")
         .arg("-o")
-        .arg(scratch)
+        .arg(&scratch)
         .arg(path)
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    let program = std::fs::read(if stripped { scratch } else { path }).ok();
+    let program = std::fs::read(if stripped { &scratch } else { path }).ok();
     let _ = std::fs::remove_file(scratch);
     program
 }
 
-fn job<W: Write>(mut cpio: Writer<W>, config: &Config, end: &str) -> Result<W, Error> {
+/// A name for a file of one moment, in no other use.
+fn scratch() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("sgring-{}-{n}", std::process::id()))
+}
+
+fn job<W: Write>(mut cpio: Writer<W>, config: &Config, end: &str) -> Result<W, Trouble> {
     use std::os::unix::fs::PermissionsExt;
-    let broken = |e: io::Error| Error::setup(format!("initrd: {e}"));
-    cpio.file("job/conf", 0o644, conf(config, end).as_bytes())
-        .map_err(broken)?;
-    cpio.file("job/run", 0o755, run_script(&config.argv).as_bytes())
-        .map_err(broken)?;
+    cpio.file("job/conf", 0o644, conf(config, end).as_bytes())?;
+    cpio.file("job/run", 0o755, run_script(&config.argv).as_bytes())?;
     for (host, guest) in &config.files {
-        let fail = |e: io::Error| Error::setup(format!("{}: {e}", host.display()));
+        let fail = |e: io::Error| Error::file(host, &e);
         let meta = host.metadata().map_err(fail)?;
         if meta.is_dir() {
-            cpio.tree(guest, host).map_err(fail)?;
+            cpio.tree(guest, host).map_err(|e| match e.kind() {
+                io::ErrorKind::StorageFull => e.into(),
+                _ => Trouble::Other(fail(e)),
+            })?;
         } else if meta.is_file() {
             let data = std::fs::read(host).map_err(fail)?;
-            cpio.file(guest, meta.permissions().mode(), &data)
-                .map_err(fail)?;
+            cpio.file(guest, meta.permissions().mode(), &data)?;
         } else {
-            return Err(Error::setup(format!(
-                "{}: neither file nor folder",
-                host.display()
-            )));
+            let text = format!("{}: neither file nor folder", host.display());
+            return Err(Error::setup(text).into());
         }
     }
-    cpio.finish().map_err(broken)
+    Ok(cpio.finish()?)
 }
 
 fn conf(config: &Config, end: &str) -> String {

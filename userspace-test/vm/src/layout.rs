@@ -77,16 +77,12 @@ impl Layout {
     }
 
     /// The release of the chosen kernel, such as `7.2.12+deb13-amd64`:
-    /// `SGRING_KERNEL`, or else the newest that is set up.
-    ///
-    /// `SGRING_KERNEL` names it where one is pinned for this run.
+    /// `SGRING_KERNEL`, where one is pinned for this run, or else the newest
+    /// that is set up.
     ///
     /// # Errors
     /// When no kernel was chosen yet.
     pub fn release(&self) -> Result<String, Error> {
-        if let Ok(release) = std::env::var("SGRING_KERNEL") {
-            return Ok(release);
-        }
         if let Some(release) = std::env::var("SGRING_KERNEL")
             .ok()
             .filter(|r| !r.is_empty())
@@ -96,7 +92,15 @@ impl Layout {
         let path = self.build.join("kernel/current/release");
         std::fs::read_to_string(&path)
             .map(|text| text.trim().to_owned())
-            .map_err(|e| Error::setup(format!("{}: {e}: the kernel is not set up", path.display())))
+            .map_err(|_| Self::missing(&path, "kernel", "make kernel"))
+    }
+
+    /// A part of the layout that is not there, and the command that makes it.
+    pub(crate) fn missing(path: &Path, what: &str, make: &str) -> Error {
+        Error::setup(format!(
+            "{}: the {what} is not set up: run `{make}`",
+            path.display()
+        ))
     }
 
     /// The folder of one kernel.

@@ -11,6 +11,7 @@
 
 mod accel;
 mod argv;
+mod boot;
 mod config;
 pub mod cpio;
 pub mod dmesg;
@@ -18,19 +19,27 @@ mod error;
 mod initrd;
 mod layout;
 mod listen;
+mod memory;
+mod outcome;
 mod port;
+mod process;
+mod pulse;
 pub mod qmp;
 pub mod recording;
 pub mod reference;
 mod rundir;
 pub mod soundfile;
+mod stopper;
+mod story;
 mod tty;
 mod vm;
 
-pub use accel::Accel;
+pub use accel::{Accel, Choice};
 pub use config::{Card, Config, Kernel, Sink, Stdin};
 pub use error::{Error, Kind};
 pub use layout::Layout;
 pub use listen::Backend;
+pub use outcome::Outcome;
 pub use rundir::RunDir;
-pub use vm::{Outcome, Stopper, Vm};
+pub use stopper::Stopper;
+pub use vm::Vm;

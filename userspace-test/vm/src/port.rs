@@ -62,7 +62,7 @@ impl Unmark {
 }
 
 /// Reads a stream to its end in a thread of its own and calls `ended` with
-/// whether the mark was there. The sink has a second thread, so that a slow
+/// whether the mark was there. The thread's result is the file's. The sink has a second thread, so that a slow
 /// reader of ours never slows the guest.
 pub(crate) fn collect(
     mut from: impl Read + Send + 'static,
@@ -70,14 +70,17 @@ pub(crate) fn collect(
     mark: &[u8],
     sink: Sink,
     ended: impl FnOnce(bool) + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
+) -> io::Result<JoinHandle<io::Result<()>>> {
     let mut file = File::create(file)?;
     let mut unmark = Unmark::new(mark);
     let (to_sink, copier) = copy(sink);
     Ok(thread::spawn(move || {
         let mut buffer = vec![0; 65536];
+        let mut written = Ok(());
         let mut pass = |bytes: Vec<u8>| {
-            let _ = file.write_all(&bytes);
+            if written.is_ok() {
+                written = file.write_all(&bytes);
+            }
             let _ = to_sink.send(bytes);
         };
         loop {
@@ -96,6 +99,7 @@ pub(crate) fn collect(
         drop(to_sink);
         ended(done);
         let _ = copier.join();
+        written
     }))
 }
 

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+/// How often the patience of a caller is asked for.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// One connection. Events are kept until somebody asks for them.
 #[derive(Debug)]
 pub struct Qmp {
@@ -19,29 +22,34 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Greets QEMU at the other end and leaves its negotiation mode. `gone` is
-    /// called when QEMU hangs up.
+    /// Greets QEMU at the other end and leaves its negotiation mode. `told`
+    /// gets the name of each event as it comes, and nothing when QEMU hangs up.
+    /// Until QEMU has greeted, `patience` is asked now and then whether to wait
+    /// on.
     ///
     /// # Errors
-    /// When the other end is gone, silent for `wait`, or speaks another language.
+    /// When the other end is gone or speaks another language, and `patience`'s.
     pub fn connect(
         stream: UnixStream,
-        wait: Duration,
-        gone: impl FnOnce() + Send + 'static,
+        mut told: impl FnMut(Option<&str>) + Send + 'static,
+        mut patience: impl FnMut() -> io::Result<()>,
     ) -> io::Result<Self> {
         let reader = BufReader::new(stream.try_clone()?);
         let (sender, lines) = channel();
         thread::spawn(move || {
             for line in reader.lines() {
                 let Ok(line) = line else { break };
-                let Ok(value) = serde_json::from_str(&line) else {
+                let Ok(value) = serde_json::from_str::<Value>(&line) else {
                     break;
                 };
+                if let Some(event) = value["event"].as_str() {
+                    told(Some(event));
+                }
                 if sender.send(value).is_err() {
                     break;
                 }
             }
-            gone();
+            told(None);
         });
         let mut qmp = Self {
             stream,
@@ -49,7 +57,12 @@ impl Qmp {
             events: Vec::new(),
             next_id: 0,
         };
-        let greeting = qmp.receive(Instant::now() + wait)?;
+        let greeting = loop {
+            match qmp.receive(Instant::now() + GLANCE) {
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => patience()?,
+                result => break result?,
+            }
+        };
         if greeting.get("QMP").is_none() {
             return Err(io::Error::other(format!("no QMP greeting but {greeting}")));
         }
@@ -138,7 +151,9 @@ mod tests {
             "{\"event\":\"RESUME\"}\n{\"return\":{\"running\":true},\"id\":2}\n",
             "{\"error\":{\"desc\":\"no such device\"},\"id\":3}\n"
         ));
-        let mut qmp = Qmp::connect(stream, WAIT, || {}).unwrap();
+        let (sender, events) = channel();
+        let told = move |event: Option<&str>| sender.send(event.map(str::to_owned)).unwrap();
+        let mut qmp = Qmp::connect(stream, told, || Ok(())).unwrap();
         assert_eq!(
             qmp.execute("query-status", json!({})).unwrap()["running"],
             true
@@ -146,11 +161,32 @@ mod tests {
         let refused = qmp.execute("device_del", json!({})).unwrap_err();
         assert!(refused.to_string().contains("no such device"));
         assert_eq!(qmp.event("RESUME", WAIT).unwrap()["event"], "RESUME");
+        assert_eq!(events.recv().unwrap().as_deref(), Some("RESUME"));
+    }
+
+    #[test]
+    fn patience_ends_the_wait_for_a_silent_one() {
+        let mut asked = 0;
+        let result = Qmp::connect(
+            qemu(""),
+            |_| {},
+            || {
+                asked += 1;
+                if asked < 3 {
+                    Ok(())
+                } else {
+                    Err(io::Error::other("enough"))
+                }
+            },
+        );
+        assert_eq!(result.unwrap_err().to_string(), "enough");
+        assert_eq!(asked, 3);
     }
 
     #[test]
     fn something_else_is_refused() {
-        assert!(Qmp::connect(qemu("{}\n"), WAIT, || {}).is_err());
-        assert!(Qmp::connect(qemu("HTTP/1.1 400\n"), WAIT, || {}).is_err());
+        for words in ["{}\n", "HTTP/1.1 400\n"] {
+            assert!(Qmp::connect(qemu(words), |_| {}, || Ok(())).is_err());
+        }
     }
 }

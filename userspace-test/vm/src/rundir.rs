@@ -34,7 +34,7 @@ pub struct RunDir {
 impl RunDir {
     /// Makes a new one in `runs` and prunes the oldest.
     pub(crate) fn create(runs: &Path, name: Option<&str>) -> Result<Self, Error> {
-        let fail = |what: &Path, e: io::Error| Error::setup(format!("{}: {e}", what.display()));
+        let fail = |what: &Path, e: io::Error| Error::file(what, &e);
         std::fs::create_dir_all(runs).map_err(|e| fail(runs, e))?;
         prune(runs);
         let mut now = SystemTime::now()
@@ -57,8 +57,9 @@ impl RunDir {
         };
         let lock = File::open(&path).map_err(|e| fail(&path, e))?;
         flock(&lock, FlockOperation::NonBlockingLockShared).map_err(|e| fail(&path, e.into()))?;
-        // A link made aside and renamed is never missing to a reader.
-        let aside = runs.join(format!(".last-{id}"));
+        // A link made aside and renamed is never missing to a reader. Made in
+        // the run's own folder it goes with that, when we are stopped just then.
+        let aside = path.join("last");
         let linked = std::os::unix::fs::symlink(&id, &aside)
             .and_then(|()| std::fs::rename(&aside, runs.join("last")));
         linked.map_err(|e| fail(&runs.join("last"), e))?;
@@ -72,6 +73,16 @@ impl RunDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The text of a file in it; nothing where there is none.
+    pub(crate) fn text(&self, name: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.join(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// Leaves the last word on the run.
+    pub(crate) fn note(&self, status: &str) -> io::Result<()> {
+        std::fs::write(self.join("status"), format!("{status}\n"))
     }
 
     /// A file in it.

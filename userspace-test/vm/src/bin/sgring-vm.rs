@@ -14,8 +14,13 @@ COMMAND runs as root; one word is a line of shell, more are a program and its
 arguments. Without COMMAND you get a shell. Standard input, output and error are
 the command's own, live and apart.
 
+The guest runs under KVM where /proc/cpuinfo shows vmx or svm and /dev/kvm opens,
+else, and with --icount, under TCG. A KVM on which the guest shows no sign of life
+is given up for TCG, with a word about it.
+
 Exit status: the command's; 124 after --timeout; 125 when the VM itself failed
-(did not boot, panicked, a missing part, a bad option); 130 after Ctrl-C.
+(did not boot, panicked, a missing part, a bad option, no memory, a full disk); 130
+after Ctrl-C.
 
 Left behind in build/vm/last/ (older runs beside it):
   capture.wav     what the card played, as the audio backend got it
@@ -100,9 +105,16 @@ struct Args {
     #[arg(long, value_name = "S")]
     timeout: Option<u64>,
 
-    /// End the VM when it is not up by then, in seconds of this machine's time
-    #[arg(long, value_name = "S", default_value_t = 120)]
+    /// End the VM when it shows no sign of life for so long before COMMAND starts,
+    /// or is not up after ten times that; in seconds of this machine's time
+    #[arg(long, value_name = "S", default_value_t = 60)]
     boot_timeout: u64,
+
+    /// Take TCG when a guest under KVM shows no sign of life for so long before
+    /// COMMAND starts: no word, no new memory; in seconds of this machine's time
+    #[arg(long, value_name = "S", default_value = "15", env = "SGRING_KVM_PATIENCE",
+          value_parser = seconds)]
+    kvm_patience: Duration,
 
     /// Run COMMAND on a terminal, joined to this one
     #[arg(long, short)]
@@ -121,6 +133,12 @@ struct Args {
     command: Vec<String>,
 }
 
+/// Seconds, with a fraction or without.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
 fn config(args: &Args) -> Result<Config, Error> {
     let mut config = Config::new(args.command.iter().cloned())
         .card(args.card)
@@ -131,6 +149,7 @@ fn config(args: &Args) -> Result<Config, Error> {
         .mem_mib(args.mem)
         .load_driver(!args.no_driver)
         .boot_timeout(Duration::from_secs(args.boot_timeout))
+        .kvm_patience(args.kvm_patience)
         .stdin(Stdin::Inherit)
         .stdout(Sink::to(std::io::stdout()))
         .stderr(Sink::to(std::io::stderr()))
@@ -180,9 +199,14 @@ fn run(args: &Args) -> Result<u8, Error> {
     let config = config(args)?;
     let layout = Layout::find()?;
     let stopper = Stopper::on_signals()?;
-    let interactive = args.command.is_empty() && std::io::stderr().is_terminal();
+    // Where nobody watches, standard error is the command's own.
+    let watched = std::io::stderr().is_terminal();
+    let interactive = args.command.is_empty() && watched;
+    if watched {
+        eprintln!("scripts/vm: boots the guest with {}", config.accelerator());
+    }
     if interactive {
-        eprintln!("scripts/vm: booting; exit or Ctrl-D ends the guest");
+        eprintln!("scripts/vm: exit or Ctrl-D ends the guest");
     }
     let outcome = Vm::run(&layout, &config, &stopper)?;
     if interactive {
