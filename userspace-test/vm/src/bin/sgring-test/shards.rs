@@ -205,8 +205,8 @@ fn tap_program(
 }
 
 /// Boots a guest on a collection and hands back what its runner printed, whether
-/// the VM survived or not.
-fn collection(context: &Context, dir: &Path, name: &str) -> (String, Result<(), String>) {
+/// the VM survived or not, and how the VM was: an error when it did not survive.
+fn collection(context: &Context, dir: &Path, name: &str) -> (String, Verdict) {
     let config = Config::new(["/opt/sgring/run_kselftest.sh"])
         .name(name)
         .icount(true)
@@ -215,7 +215,8 @@ fn collection(context: &Context, dir: &Path, name: &str) -> (String, Result<(), 
     match Vm::run(&context.layout, &config, &context.stopper) {
         Ok(outcome) => {
             let log = outcome.stdout();
-            (log, dmesg::check(&outcome, true))
+            let clean = dmesg::check(&outcome, true);
+            (log, clean.map_or_else(Verdict::Fail, |()| Verdict::Pass))
         }
         Err(e) => {
             let log = e
@@ -224,7 +225,7 @@ fn collection(context: &Context, dir: &Path, name: &str) -> (String, Result<(), 
                 .and_then(|d| std::fs::read(d.join("stdout")).ok());
             (
                 String::from_utf8_lossy(&log.unwrap_or_default()).into_owned(),
-                Err(e.to_string()),
+                Verdict::Error(e.to_string()),
             )
         }
     }
@@ -246,10 +247,7 @@ fn guest(context: &Context, rec: &mut Recorder<'_>) {
     rec.verdict(
         "guest-clean",
         "M5: nothing in the kernel's log, taint exactly O and E, over the whole suite",
-        match end {
-            Ok(()) => Verdict::Pass,
-            Err(e) => Verdict::Fail(e),
-        },
+        end,
     );
 }
 
@@ -269,7 +267,7 @@ fn runner(context: &Context, rec: &mut Recorder<'_>) {
         return rec.abort(e);
     }
     let (output, end) = collection(context, &dir, "runner");
-    if let Err(e) = end {
+    if let Verdict::Fail(e) | Verdict::Error(e) = end {
         return rec.abort(e);
     }
     let names = ["absent", "killed", "silent", "healthy"].map(str::to_owned);

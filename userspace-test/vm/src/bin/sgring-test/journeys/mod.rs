@@ -4,22 +4,26 @@
 //! Every one of them boots its own VM, and looks at the kernel's log and taint
 //! of it besides what it is about.
 
+mod accel;
 mod cards;
 mod exact;
 mod formats;
 mod hear;
+mod machine;
 mod memory;
 mod module;
 mod player;
 mod product;
 mod steady;
+mod trouble;
 
 use std::path::PathBuf;
+use std::process::Output;
 
 use sgring_vm::recording::Recording;
 use sgring_vm::{Outcome, dmesg};
 
-use crate::report::{Planned, Recorder};
+use crate::report::{Planned, Recorder, Verdict};
 use crate::{Context, Unit};
 
 pub fn units() -> Vec<Unit> {
@@ -32,7 +36,59 @@ pub fn units() -> Vec<Unit> {
     units.extend(memory::units());
     units.extend(cards::units());
     units.extend(product::units());
+    units.extend(accel::units());
+    units.extend(trouble::units());
     units
+}
+
+/// Why a case has not passed.
+pub enum Miss {
+    /// The behaviour is wrong.
+    Wrong(String),
+    /// There was none to be seen: no VM.
+    NoVm(String),
+}
+
+impl From<String> for Miss {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+impl From<&str> for Miss {
+    fn from(why: &str) -> Self {
+        Self::Wrong(why.to_owned())
+    }
+}
+
+/// Records a case of a journey that starts a program of ours.
+fn case(rec: &mut Recorder<'_>, name: &str, result: Result<(), Miss>) {
+    let verdict = match result {
+        Ok(()) => Verdict::Pass,
+        Err(Miss::Wrong(why)) => Verdict::Fail(why),
+        Err(Miss::NoVm(why)) => Verdict::Error(why),
+    };
+    rec.verdict(name, "", verdict);
+}
+
+/// What a program of ours left, against the status and the words expected of it.
+/// 125 where something else was expected is no behaviour of what is tested.
+fn expect(output: &Output, code: i32, words: &[&str]) -> Result<(), Miss> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let missing: Vec<_> = words.iter().filter(|w| !said.contains(**w)).collect();
+    if output.status.code() == Some(code) && missing.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "{}, expected {code}; not said: {missing:?}\nstdout: {}\nstderr: {said}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout)
+    );
+    Err(if code != 125 && output.status.code() == Some(125) {
+        Miss::NoVm(why)
+    } else {
+        Miss::Wrong(why)
+    })
 }
 
 /// The case that closes each journey on a VM with our card.
