@@ -13,6 +13,14 @@ ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
 MAKEFLAGS += --jobs=3
 endif
 
+# A named pipe would stay behind in /tmp when make is killed.
+ifneq ($(filter jobserver-fifo,$(.FEATURES)),)
+MAKEFLAGS += --jobserver-style=pipe
+endif
+
+# What a recipe runs does not outlive make, however make ends.
+tied := setpriv --pdeathsig TERM --
+
 # FILE=, AUDIO=, ONLY=, KERNEL=, MIRROR= reach the scripts by the environment.
 export FILE AUDIO ONLY KERNEL MIRROR MIRROR_SECURITY
 
@@ -43,25 +51,25 @@ help:
 .PHONY: setup root kernel driver qemu guest programs
 setup: driver qemu guest programs
 root:
-	@scripts/root
+	@$(tied) scripts/root
 kernel: root
-	@scripts/kernel
+	@$(tied) scripts/kernel
 driver: kernel
-	@scripts/driver
+	@$(tied) scripts/driver
 qemu: root
-	@scripts/qemu
+	@$(tied) scripts/qemu
 guest: kernel
-	@scripts/guest
+	@$(tied) scripts/guest
 programs: root
-	@scripts/programs
+	@$(tied) scripts/programs
 
 .PHONY: run test shell
 run: setup
-	+@SGRING_SETUP=no scripts/run
+	+@$(tied) env SGRING_SETUP=no scripts/run
 test: setup
-	+@SGRING_SETUP=no scripts/test
+	+@$(tied) env SGRING_SETUP=no scripts/test
 shell: setup
-	+@SGRING_SETUP=no scripts/vm --share .
+	+@$(tied) env SGRING_SETUP=no scripts/vm --share .
 
 .PHONY: check doctor clean distclean
 check: kernel qemu
