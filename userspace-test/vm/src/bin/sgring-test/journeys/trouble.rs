@@ -172,10 +172,8 @@ fn disk_fills(context: &Context, name: &str) -> Result<(), Miss> {
         child.id(),
         machine.build().display()
     );
-    let filled = std::fs::File::create(&ballast).and_then(|mut file| {
-        while file.write_all(&[0; 4096]).is_ok() {}
-        Ok(())
-    });
+    let filled =
+        std::fs::File::create(&ballast).map(|mut file| while file.write_all(&[0; 4096]).is_ok() {});
     drop(child.stdin.take());
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
     started?;
