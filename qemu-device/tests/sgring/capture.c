@@ -7,6 +7,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
+#include "qemu/cutils.h"
 #include "hw/audio/sgring/sgring_format.h"
 #include "play.h"
 #include "tests.h"
@@ -220,6 +221,138 @@ static void test_capture_backend(void)
     }
 }
 
+/* What the backend hears in the next test: stereo S32, never silent. */
+#define HEARD           (96000 * 3)
+
+static int32_t heard(uint32_t frame, int channel)
+{
+    /* The frame's number, spread over all bits. */
+    return (int32_t)((2 * frame + channel + 1) * 2654435761u | 1);
+}
+
+/* An alsa PCM that hears that from a file. */
+static char *microphone(void)
+{
+    g_autofree char *pcm = g_strdup_printf("%s/pcm", tmpdir);
+    g_autofree char *text =
+        g_strdup_printf("pcm.file { type file slave.pcm { type null }"
+                        " file \"/dev/null\" infile \"%s\" format \"raw\" }",
+                        pcm);
+    char *path = g_strdup_printf("%s/asound.conf", tmpdir);
+    g_autofree int32_t *data = g_new(int32_t, 2 * HEARD);
+    GError *err = NULL;
+    uint32_t i;
+
+    for (i = 0; i < 2 * HEARD; i++) {
+        data[i] = cpu_to_le32(heard(i / 2, i % 2));
+    }
+    g_file_set_contents(pcm, (char *)data, 8 * HEARD, &err);
+    g_assert_no_error(err);
+    g_file_set_contents(path, text, -1, &err);
+    g_assert_no_error(err);
+    g_setenv("ALSA_CONFIG_PATH", path, true);
+    return path;
+}
+
+/* The one frame of what was heard that @raw is, not before @from. */
+static uint32_t which(const Config *g, const uint8_t *raw, uint32_t from)
+{
+    uint32_t sample = sample_bytes[g->format], f;
+    uint8_t want[8];
+
+    for (f = from; f < HEARD; f++) {
+        int32_t left = heard(f, 0), right = heard(f, 1);
+
+        if (g->channels == 1) {
+            left = ((int64_t)left + right) >> 1;
+        }
+        sgring_sample_from_s32(g->format, want, left);
+        sgring_sample_from_s32(g->format, want + sample, right);
+        if (memcmp(raw, want, sample * g->channels) == 0) {
+            return f;
+        }
+    }
+    g_error("not what was heard from frame %u on", from);
+}
+
+/*
+ * [D-90] [D-91] [D-92]: what the backend hears is what is recorded, in order
+ * and to the bit, after a beginning of silence.  A backend that gives as much
+ * as is needed loses nothing; of one that gives twice as much every frame is
+ * recorded or counted.
+ */
+static void test_capture_input(void)
+{
+    static const struct {
+        uint32_t format, channels, period, burst, buffer;
+    } t[] = {
+        { SGRING_FMT_S32_LE, 2, 240, 0, 10000 },
+        { SGRING_FMT_S16_LE, 2, 240, 7, 10000 },
+        { SGRING_FMT_S24_3LE, 1, 480, 480, 10000 },
+        { SGRING_FMT_FLOAT_LE, 2, 1024, 1, 10000 },
+        { SGRING_FMT_S32_LE, 1, 9600, 9600, 10000 },
+        { SGRING_FMT_S32_LE, 2, 240, 0, 20000 },
+    };
+    g_autofree char *conf = microphone();
+    g_autofree char *pcm = g_strdup_printf("%s/pcm", tmpdir);
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(t); i++) {
+        g_autofree char *audio =
+            g_strdup_printf("alsa,in.dev=file,in.try-poll=off,in.format=s32,"
+                            "in.frequency=48000,in.buffer-length=%u,"
+                            "in.period-length=%u", t[i].buffer,
+                            t[i].buffer / 2);
+        Card *c = card_new(audio, ",tap-stream=1");
+        uint32_t frame = sample_bytes[t[i].format] * t[i].channels;
+        uint32_t silent = 0, first, f, k, n;
+        Config g = recording();
+        GByteArray *tap;
+        Line l;
+
+        one_segment(c);
+        g.format = t[i].format;
+        g.channels = t[i].channels;
+        g.period = t[i].period;
+        g.ring = 4 * g.period;
+        g.burst = t[i].burst;
+        prepare(c, REC, &g);
+        cmd(c, REC, SGRING_CMD_START);
+        qtest_clock_step(c->qts, 2 * NS + 5000000);
+        cmd(c, REC, SGRING_CMD_STOP);
+        l = line(c, REC);
+        card_quit(c);
+
+        tap = slurp(c->tap, 0);
+        g_assert_cmpuint(tap->len, ==, l.hw_ptr * frame);
+        n = tap->len / frame;
+        while (silent < n && buffer_is_zero(tap->data + silent * frame,
+                                            frame)) {
+            silent++;
+        }
+        g_assert_cmpuint(silent, <, n / 2);
+        first = which(&g, tap->data + silent * frame, 0);
+        f = first;
+        for (k = silent + 1; k < n; k++) {
+            f = which(&g, tap->data + k * frame, f + 1);
+        }
+        g_test_message("format %u, burst %u: %u frames of silence, then %u to "
+                       "%u, %u missing", g.format, g.burst, silent, first, f,
+                       l.drops);
+        g_assert_cmpuint(f - first + 1, ==, n - silent + l.drops);
+        if (t[i].buffer == 10000) {
+            g_assert_cmpuint(l.drops, ==, 0);
+        } else {
+            g_assert_cmpuint(l.drops, >, 0);
+        }
+        g_byte_array_unref(tap);
+        card_free(c);
+    }
+    g_unsetenv("ALSA_CONFIG_PATH");
+    unlink(conf);
+    unlink(pcm);
+}
+
 /* [D-90]: what becomes of a sample, and what of it comes back. */
 static void test_capture_formats(void)
 {
@@ -271,5 +404,6 @@ void sgring_capture_tests(void)
     qtest_add_func("/sgring/capture-clock", test_capture_clock);
     qtest_add_func("/sgring/capture-drain", test_capture_drain);
     qtest_add_func("/sgring/capture-backend", test_capture_backend);
+    qtest_add_func("/sgring/capture-input", test_capture_input);
     qtest_add_func("/sgring/capture-formats", test_capture_formats);
 }

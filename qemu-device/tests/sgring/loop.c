@@ -13,7 +13,7 @@
 
 #define PLAY            0
 #define REC             1
-#define RING_FRAMES     30720   /* of playback; never written anew */
+#define RING_FRAMES     92160   /* more than the queue of a loop holds */
 
 /* One of the two streams, as the rule sees it. */
 typedef struct Side {

@@ -59,6 +59,7 @@ Card *card_from(Card *from, const char *path, uint64_t t,
     c->dev = g_memdup2(from->dev, sizeof(*from->dev));
     c->dev->bus = c->bus;
     c->regs = from->regs;
+    c->sram = from->sram;
     qtest_qmp_assert_success(c->qts, "{ 'execute': 'cont' }");
     return c;
 }
