@@ -466,6 +466,68 @@ static void test_loop_late(void)
     unlink(path);
 }
 
+/* [D-81]: a loop that no guest could have brought about is refused. */
+static void test_loop_hostile(void)
+{
+    /* Behind the name of the section, its version and JOINED. */
+    static const char name[] = "sgring/stream/loop";
+    static const struct {
+        const char *what;
+        int offset;
+        uint32_t value;
+    } bad[] = {
+        { "first, upper half", 5, 0x80000000 },
+        { "first, before the run", 9, 0 },
+        { "at, upper half", 13, 0xffffffff },
+        { "frames", 21, 0xffffffff },
+        { "frames", 21, 0 },
+        { "bytes", 25, 0xffffffff },
+        { "bytes", 25, 4 },
+    };
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    Card *c = card_silent("");
+    Loop *l = loop_new(c, SGRING_FMT_S16_LE, 2, 48000);
+    GByteArray *good;
+    uint8_t *p;
+    size_t i;
+
+    loop_prepare(l, PLAY);
+    loop_prepare(l, REC);
+    loop_start(l, PLAY);
+    qtest_clock_step(c->qts, 10500000);
+    loop_end(l, PLAY, SGRING_CMD_PAUSE);
+    loop_start(l, PLAY);                /* from 480 on */
+    loop_start(l, REC);
+    qtest_clock_step(c->qts, 10500000);
+    migrate_to(c, path);
+    good = slurp(path, 0);
+    p = memmem(good->data, good->len, name, strlen(name));
+    g_assert_nonnull(p);
+    p += strlen(name);
+    g_assert_cmpuint(p[4], ==, 1);
+    for (i = 0; i < ARRAY_SIZE(bad); i++) {
+        uint8_t was[4];
+        GError *err = NULL;
+        Card *d;
+
+        memcpy(was, p + bad[i].offset, 4);
+        stl_be_p(p + bad[i].offset, bad[i].value);
+        g_test_message("%s = 0x%x, was 0x%x", bad[i].what, bad[i].value,
+                       ldl_be_p(was));
+        g_file_set_contents(path, (char *)good->data, good->len, &err);
+        g_assert_no_error(err);
+        memcpy(p + bad[i].offset, was, 4);
+
+        d = card_start("q35", "none", NULL, "", "-incoming defer");
+        g_assert_false(migrate_from(d, path));
+        card_free(d);
+    }
+    unlink(path);
+    g_byte_array_unref(good);
+    loop_free(l);
+    card_free(c);
+}
+
 /*
  * [D-62] [D-94]: a pair of which one side fails, or loses its ring, or is
  * reset with the card, while the other one goes on.
@@ -529,5 +591,6 @@ void sgring_loop_tests(void)
     qtest_add_func("/sgring/loop-anyhow", test_loop_anyhow);
     qtest_add_func("/sgring/loop-flag", test_loop_flag);
     qtest_add_func("/sgring/loop-late", test_loop_late);
+    qtest_add_func("/sgring/loop-hostile", test_loop_hostile);
     qtest_add_func("/sgring/loop-broken", test_loop_broken);
 }
