@@ -28,6 +28,7 @@ use kernel::{
 
 mod card;
 mod control;
+mod copy;
 mod drain;
 mod elapsed;
 mod irq;
@@ -51,6 +52,7 @@ pub(crate) use irq::{
     Vectors, //
 };
 pub(crate) use pcm::{
+    Access,
     PcmOps,
     Trigger, //
 };

@@ -11,39 +11,37 @@
 
 use crate::{
     alsa::{
-        Elapsed,
         News,
         VectorHandler, //
     },
-    mm::Binding,
+    mm::{
+        Binding,
+        Sram, //
+    },
     regs::{
         self,
         Capabilities,
         Registers, //
     },
+    ring::OnCard,
+    slot::{
+        Slot,
+        Wish, //
+    },
     status::StatusLines,
     vector, //
 };
 use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Full,
-            Relaxed, //
-        },
-        Arc,
+        atomic::Full,
+        Arc, //
     },
 };
-
-/// What the card keeps of a stream, open or not.
-pub(crate) struct Slot {
-    pub(crate) elapsed: Elapsed,
-    /// The stream's interrupt count when it was last looked at.
-    irqs: Atomic<u32>,
-    /// A capture stream records its playback stream; 0 or 1.
-    loopback: Atomic<u32>,
-}
 
 /// What all substreams share.
 pub(crate) struct CardState {
@@ -51,8 +49,10 @@ pub(crate) struct CardState {
     pub(crate) registers: Registers,
     pub(crate) capabilities: Capabilities,
     pub(crate) status: StatusLines,
+    /// The card's own memory, if it has any.
+    pub(crate) sram: Option<Arc<Sram>>,
     /// Playback streams, then capture streams: the card's own order.
-    slots: KVec<Slot>,
+    slots: KVec<Arc<Slot>>,
     /// Vectors granted, at least 1.
     vectors: u32,
     /// Largest ring, bytes.
@@ -64,6 +64,7 @@ impl CardState {
         binding: Arc<Binding>,
         registers: Registers,
         capabilities: Capabilities,
+        sram: Option<Arc<Sram>>,
         vectors: u32,
         ring_bytes_max: usize,
     ) -> Result<Arc<Self>> {
@@ -73,12 +74,7 @@ impl CardState {
         }
         let mut slots = KVec::with_capacity(streams as usize, GFP_KERNEL)?;
         for _ in 0..streams {
-            let slot = Slot {
-                elapsed: Elapsed::new(),
-                irqs: Atomic::new(0),
-                loopback: Atomic::new(0),
-            };
-            slots.push(slot, GFP_KERNEL)?;
+            slots.push(Arc::pin_init(Slot::new(), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
         let state = Self {
@@ -86,6 +82,7 @@ impl CardState {
             registers,
             capabilities,
             status,
+            sram,
             slots,
             vectors,
             ring_bytes_max,
@@ -105,28 +102,42 @@ impl CardState {
         first.checked_add(number).ok_or(ENXIO)
     }
 
-    pub(crate) fn slot(&self, stream: u32) -> Result<&Slot> {
+    pub(crate) fn slot(&self, stream: u32) -> Result<&Arc<Slot>> {
         self.slots.get(stream as usize).ok_or(ENXIO)
+    }
+
+    /// Streams of both directions.
+    pub(crate) fn streams(&self) -> u32 {
+        // CAST: At most `SGRING_STREAMS_MAX`.
+        self.slots.len() as u32
+    }
+
+    /// Room for a ring of `bytes` bytes on the card, as wished; `None` is main memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` where there is no such memory, `ENOSPC` where it is full, `ENOMEM`.
+    pub(crate) fn room(
+        &self,
+        dev: &Device<Bound>,
+        wish: Wish,
+        bytes: usize,
+    ) -> Result<Option<OnCard>> {
+        let place = match (&self.sram, wish) {
+            (_, Wish::Ram) => return Ok(None),
+            (Some(sram), _) => OnCard::new(dev, sram, bytes, self.capabilities.table),
+            (None, _) => Err(ENODEV),
+        };
+        match place {
+            Err(error) if wish == Wish::SramOrRam && (error == ENOSPC || error == ENODEV) => {
+                Ok(None)
+            }
+            place => place.map(Some),
+        }
     }
 
     pub(crate) fn vector_of(&self, stream: u32) -> u32 {
         vector::of_stream(stream, self.vectors)
-    }
-}
-
-impl Slot {
-    /// Forgets the interrupts of before a PREPARE, which has reset the card's count to 0.
-    pub(crate) fn reset_irqs(&self) {
-        self.irqs.store(0, Relaxed);
-    }
-
-    pub(crate) fn loopback(&self) -> bool {
-        self.loopback.load(Relaxed) != 0
-    }
-
-    /// Whether it was otherwise before.
-    pub(crate) fn set_loopback(&self, on: bool) -> bool {
-        self.loopback.xchg(on.into(), Relaxed) != u32::from(on)
     }
 }
 

@@ -4,7 +4,9 @@
 
 use crate::{
     alsa::ControlOps,
-    card::CardState, //
+    card::CardState,
+    migrate,
+    slot::Wish, //
 };
 use kernel::{
     prelude::*,
@@ -27,5 +29,26 @@ impl ControlOps for Loopback {
 
     fn put(card: &CardState, number: u32, value: u32) -> Result<bool> {
         Ok(card.slot(number)?.set_loopback(value != 0))
+    }
+}
+
+/// Where a stream's ring lives: in main memory or on the card. Moves it there, also while it is in use.
+pub(crate) struct RingMemory<const PLAYBACK: bool>;
+
+impl<const PLAYBACK: bool> ControlOps for RingMemory<PLAYBACK> {
+    type Card = CardState;
+
+    const NAME: &'static CStr = match PLAYBACK {
+        true => c"Ring Memory Playback Enum",
+        false => c"Ring Memory Capture Enum",
+    };
+    const CHOICES: &'static [&'static CStr] = &Wish::NAMES;
+
+    fn get(card: &CardState, number: u32) -> Result<u32> {
+        Ok(card.slot(number)?.wish() as u32)
+    }
+
+    fn put(card: &CardState, number: u32, value: u32) -> Result<bool> {
+        migrate::choose(card, number, Wish::from_number(value)?)
     }
 }

@@ -10,6 +10,7 @@
 mod ahead;
 mod bounds;
 mod descriptor;
+mod extent;
 mod format;
 mod position;
 mod vector;

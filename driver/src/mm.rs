@@ -6,6 +6,8 @@
 //! * [`ScatterRing`]: separate pages, mapped for DMA as a scatter-gather table, one linear range to
 //!   the kernel. The pages live as long as anybody maps them; the DMA mapping ends with the device.
 //! * [`SharedWords`]: coherent memory, accessed a word at a time.
+//! * [`Sram`]: memory on the device, in a BAR, of which an [`Area`] is a part.
+//! * [`Mappings`]: who has mapped a ring, to take it away from them.
 //! * [`fault`]: the page-fault side, where user space gets a page when it touches it.
 //! * [`mode`]: how pages get into mappings, for comparison, and the count of mappings.
 //! * [`trace`]: trace events of all this; with the parameters the one part in C.
@@ -18,21 +20,31 @@
 
 mod binding;
 pub(crate) mod fault;
+mod mappings;
 pub(crate) mod mode;
 mod scatter;
 mod shared;
 mod shim;
+mod sram;
 
 /// Trace events (M18).
 pub(crate) mod trace {
     pub(crate) use super::shim::{
         trace_fault as fault,
         trace_map as map,
+        trace_migrate as migrate,
+        trace_revoke as revoke,
         trace_unmap as unmap,
+        Backing,
         Place, //
     };
 }
 
 pub(crate) use binding::Binding;
+pub(crate) use mappings::Mappings;
 pub(crate) use scatter::ScatterRing;
 pub(crate) use shared::SharedWords;
+pub(crate) use sram::{
+    Area,
+    Sram, //
+};

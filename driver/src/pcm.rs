@@ -5,11 +5,8 @@
 //! In steady state nothing here touches the card: the position is one load from the status line, a client
 //! that maps the ring advances its own pointer, and an interrupt says only that a period is over.
 //!
-//! Locks: [`Stream::ring`] (a mutex) covers the ring from `hw_params` to `hw_free`, and each page fault
-//! looks up and inserts under it, so that a ring cannot go away or change in between (M16). It is taken
-//! inside the mmap lock and the binding's mutex; nothing is copied to user space or freed under it, and only
-//! page tables are allocated. What `trigger` and
-//! `pointer` share is under the PCM stream lock; it is atomic only because Rust wants to be told.
+//! Locks: the ring's are told in [`crate::slot`]. What `trigger` and `pointer` share is under the PCM stream
+//! lock; it is atomic only because Rust wants to be told.
 
 use crate::{
     alsa::{
@@ -32,56 +29,48 @@ use crate::{
             Mapping,
             VmFault, //
         },
-        mode, ScatterRing,
+        mode::{
+            self,
+            MapMode, //
+        },
+        Mappings,
+        ScatterRing, //
     },
     position,
     regs,
-    ring::Ring, //
+    ring::Ring,
+    slot::{
+        Configured,
+        Params,
+        Slot,
+        Wish, //
+    }, //
 };
 use kernel::{
     mm::virt::VmaNew,
-    new_mutex,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
-        Arc, ArcBorrow, Mutex,
-    },
+        Arc,
+        ArcBorrow, //
+    }, //
 };
 
 /// Bytes of the largest frame: two channels of 32 bits are all that this driver offers so far.
 const CHANNELS_MAX: u32 = 2;
 const FRAME_BYTES_MAX: u32 = 4 * CHANNELS_MAX;
 
-/// What `hw_params` has chosen.
-#[derive(Clone, Copy)]
-struct Params {
-    /// `SGRING_FMT_*`
-    format: u32,
-    rate: u32,
-    channels: u32,
-    /// Frames.
-    period: u32,
-    /// Frames.
-    ring: u32,
-}
-
-struct Configured {
-    ring: Ring,
-    params: Params,
-}
-
 /// One open substream.
-#[pin_data]
 pub(crate) struct Stream {
     card: Arc<CardState>,
+    /// What the card keeps of this stream, its ring among it.
+    slot: Arc<Slot>,
     /// The card's number of this stream.
     index: u32,
     playback: bool,
-    #[pin]
-    ring: Mutex<Option<Configured>>,
     /// Frames of the ring; 0 without one. Written by `prepare`, which no `pointer` runs beside.
     ring_frames: Atomic<u32>,
     /// The card's position that `pointer` last reported, frames since PREPARE. Stream lock.
@@ -107,8 +96,8 @@ impl Stream {
         regs.write(regs::SGRING_S_CHANNELS, params.channels)?;
         regs.write(regs::SGRING_S_PERIOD, params.period)?;
         regs.write(regs::SGRING_S_RING, params.ring)?;
-        regs.write64(regs::SGRING_S_SGT_ADDR, ring.table_address())?;
-        regs.write(regs::SGRING_S_SGT_COUNT, ring.descriptors())?;
+        regs.write64(regs::SGRING_S_SGT_ADDR, ring.table().address())?;
+        regs.write(regs::SGRING_S_SGT_COUNT, ring.table().count())?;
         regs.write(regs::SGRING_S_VECTOR, self.card.vector_of(self.index))?;
         regs.write64(
             regs::SGRING_S_STATUS_ADDR,
@@ -118,7 +107,7 @@ impl Stream {
         if period_irq {
             flags |= regs::SGRING_FLAG_PERIOD_IRQ;
         }
-        if self.card.slot(self.index)?.loopback() {
+        if self.slot.loopback() {
             flags |= regs::SGRING_FLAG_LOOPBACK;
         }
         regs.write(regs::SGRING_S_FLAGS, flags)?;
@@ -197,47 +186,53 @@ impl PcmOps for Pcm {
 
         let playback = substream.is_playback();
         let index = card.stream_of(playback, substream.number())?;
-        KBox::pin_init(
-            pin_init!(Stream {
-                card: card.into(),
-                index,
-                playback,
-                ring <- new_mutex!(None),
-                ring_frames: Atomic::new(0),
-                hw_ptr: Atomic::new(0),
-                draining: Atomic::new(false),
-            }),
-            GFP_KERNEL,
-        )
+        let slot = card.slot(index)?.clone();
+        let stream = Stream {
+            card: card.into(),
+            slot,
+            index,
+            playback,
+            ring_frames: Atomic::new(0),
+            hw_ptr: Atomic::new(0),
+            draining: Atomic::new(false),
+        };
+        Ok(KBox::pin(stream, GFP_KERNEL)?)
     }
 
     fn hw_params(stream: Pin<&Stream>, params: &HwParams<'_>) -> Result<Arc<ScatterRing>> {
         let bytes = params.buffer_bytes()? as usize;
+        let frames = params.buffer()?;
         let chosen = Params {
             format: format::to_card(params.format()?).ok_or(EINVAL)?,
             rate: params.rate()?,
             channels: params.channels()?,
             period: params.period()?,
-            ring: params.buffer()?,
+            ring: frames,
+            frame_bytes: params.buffer_bytes()?.checked_div(frames).ok_or(EINVAL)?,
         };
+        let slot = &stream.slot;
+        let wish = slot.wish();
 
         // The same size again: the pages stay, and with them what a client may still have mapped.
-        if let Some(configured) = &mut *stream.ring.lock() {
-            if configured.ring.memory().bytes() == bytes {
+        if let Some(configured) = &mut *slot.ring.lock() {
+            let ring = &configured.ring;
+            if ring.bytes() == bytes && ring.is_on_card() == (wish != Wish::Ram) {
                 configured.params = chosen;
-                return Ok(configured.ring.memory().clone());
+                return Ok(ring.memory().clone());
             }
         }
 
-        let limits = stream.card.capabilities.table;
-        let ring = stream
-            .card
-            .binding
-            .with(|dev| Ring::new(dev, bytes, stream.playback, limits))?;
-        let memory = ring.memory().clone();
+        let card = &stream.card;
+        let ring = card.binding.with(|dev| {
+            let mut ring = Ring::new(dev, bytes, stream.playback, card.capabilities.table)?;
+            ring.settle(card.room(dev, wish, bytes)?);
+            Ok(ring)
+        })?;
+        let (memory, home) = (ring.memory().clone(), ring.home());
         // A stream that was prepared has a table of the old pages.
         stream.halt();
-        let old = stream.ring.lock().replace(Configured {
+        slot.silence_goes_to([Some(home), None]);
+        let old = slot.ring.lock().replace(Configured {
             ring,
             params: chosen,
         });
@@ -247,7 +242,9 @@ impl PcmOps for Pcm {
 
     fn hw_free(stream: Pin<&Stream>) {
         stream.halt();
-        let old = stream.ring.lock().take();
+        let slot = &stream.slot;
+        slot.silence_goes_to([None, None]);
+        let old = slot.ring.lock().take();
         drop(old);
     }
 
@@ -255,14 +252,15 @@ impl PcmOps for Pcm {
         // The sound core does not wait for calls under way when it disconnects a card: unbind waits here
         // instead, so that the card is not told of memory that is being freed, nor after its last reset.
         stream.card.binding.with(|_| {
-            let ring = stream.ring.lock();
+            let slot = &stream.slot;
+            let ring = slot.ring.lock();
             let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
             stream.hw_ptr.store(0, Relaxed);
             stream.draining.store(false, Relaxed);
             stream.ring_frames.store(configured.params.ring, Relaxed);
             stream.set_up(configured, !substream.no_period_wakeup())?;
             // Last: until START there is no interrupt that could count in between.
-            stream.card.slot(stream.index)?.reset_irqs();
+            slot.reset_irqs();
             Ok(())
         })
     }
@@ -302,25 +300,51 @@ impl PcmOps for Pcm {
         position::in_ring(now, stream.ring_frames.load(Relaxed))
     }
 
-    fn mmap(stream: Pin<&Stream>, mapping: Mapping) -> Result {
-        match &*stream.ring.lock() {
+    fn mmap(stream: Pin<&Stream>, mapping: Mapping, mode: MapMode) -> Result {
+        match &*stream.slot.ring.lock() {
+            // What is on the card may have to be taken away, which these modes cannot.
+            Some(configured) if configured.ring.is_on_card() && mode != MapMode::Fault => {
+                Err(EOPNOTSUPP)
+            }
             Some(configured) => configured.ring.check_mapping(mapping),
             None => Err(alsa::bad_state()),
         }
     }
 
+    fn populate(stream: Pin<&Stream>, vma: &VmaNew, mapping: Mapping) -> Result {
+        match &*stream.slot.ring.lock() {
+            Some(configured) => configured.ring.populate(vma, mapping),
+            None => Err(alsa::bad_state()),
+        }
+    }
+
     fn fault(stream: Pin<&Stream>, fault: &VmFault<'_>) -> Answer {
-        match &mut *stream.ring.lock() {
+        match &mut *stream.slot.ring.lock() {
             Some(configured) => configured.ring.fault(fault, mode::fault_window()),
             None => Answer::SIGBUS,
         }
     }
 
-    fn populate(stream: Pin<&Stream>, vma: &VmaNew, mapping: Mapping) -> Result {
-        match &*stream.ring.lock() {
-            Some(configured) => configured.ring.populate(vma, mapping),
+    fn write(stream: Pin<&Stream>, at: usize, data: &[u8]) -> Result {
+        match &*stream.slot.ring.lock() {
+            Some(configured) => configured.ring.home().write(at, data),
             None => Err(alsa::bad_state()),
         }
+    }
+
+    fn read(stream: Pin<&Stream>, at: usize, data: &mut [u8]) -> Result {
+        match &*stream.slot.ring.lock() {
+            Some(configured) => configured.ring.home().read(at, data),
+            None => Err(alsa::bad_state()),
+        }
+    }
+
+    fn silence(stream: Pin<&Stream>, _substream: &Locked<'_>, at: usize, silence: &[u8]) -> Result {
+        stream.slot.silence(at, silence)
+    }
+
+    fn mappings(stream: Pin<&Stream>) -> &Mappings {
+        &stream.get_ref().slot.mappings
     }
 
     fn index(stream: Pin<&Stream>) -> u32 {

@@ -50,6 +50,20 @@ pub(crate) fn monotonic(last: u64, now: u64) -> u64 {
     last.max(now)
 }
 
+/// Where the frames from position `from` up to `end` are in a ring of `ring` frames: (first frame, frames), in
+/// one or two pieces.
+///
+/// No more than a ring: of what is older nothing is left. Nothing for a ring of no frames, and where `end` is
+/// not behind `from`.
+pub(crate) fn spans(from: u64, end: u64, ring: u32) -> impl Iterator<Item = (u32, u32)> {
+    let count = end.saturating_sub(from).min(ring.into()) as u32;
+    let first = in_ring(end.saturating_sub(count.into()), ring);
+    let to_end = count.min(ring.saturating_sub(first));
+    [(first, to_end), (0, count - to_end)]
+        .into_iter()
+        .filter(|&(_, frames)| frames != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +124,24 @@ mod tests {
         fn the_position_never_goes_back(last: u64, now: u64) {
             prop_assert!(monotonic(last, now) >= last);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn spans_are_the_frames_in_order(from in 0u64..10_000, count in 0u64..300, ring in 1u32..100) {
+            let end = from + count;
+            let seen: Vec<u32> = spans(from, end, ring).flat_map(|(at, n)| at..at + n).collect();
+            let first = end - count.min(ring.into());
+            let expected: Vec<u32> = (first..end).map(|p| (p % u64::from(ring)) as u32).collect();
+            prop_assert_eq!(seen, expected);
+            prop_assert!(spans(from, end, ring).count() <= 2);
+        }
+    }
+
+    #[test]
+    fn no_spans_without_a_ring_or_backwards() {
+        assert_eq!(spans(0, 5, 0).count(), 0);
+        assert_eq!(spans(5, 0, 8).count(), 0);
+        assert_eq!(spans(u64::MAX - 1, u64::MAX, 8).count(), 1);
     }
 }

@@ -139,6 +139,8 @@ pub(crate) struct Capabilities {
     pub(crate) ring_max: u64,
     pub(crate) table: descriptor::Limits,
     pub(crate) dma_bits: u32,
+    /// Bytes of ring memory on the card that the card can be told to use; 0 for none.
+    pub(crate) sram: u64,
 }
 
 impl Capabilities {
@@ -162,12 +164,19 @@ impl Capabilities {
         }
         let streams = registers.read(SGRING_CAP_STREAMS)?;
         let channels = registers.read(SGRING_CAP_CHANNELS)?;
+        let features = registers.read(SGRING_CAP_FEATURES)?;
+        // Without SWAP a ring could not leave the card's memory when it must.
+        let both = SGRING_FEAT_SRAM | SGRING_FEAT_SWAP;
+        let sram = match features & both == both {
+            true => registers.read64(SGRING_CAP_SRAM)?,
+            false => 0,
+        };
         Ok(Self {
             version,
             playback: streams & SGRING_CAP_STREAMS_PLAYBACK_MASK,
             capture: (streams & SGRING_CAP_STREAMS_CAPTURE_MASK)
                 >> SGRING_CAP_STREAMS_CAPTURE_SHIFT,
-            features: registers.read(SGRING_CAP_FEATURES)?,
+            features,
             vectors: registers.read(SGRING_CAP_VECTORS)?,
             rates: (
                 registers.read(SGRING_CAP_RATE_MIN)?,
@@ -188,6 +197,7 @@ impl Capabilities {
                 segment: registers.read(SGRING_CAP_SEG_MAX)?,
             },
             dma_bits: registers.read(SGRING_CAP_DMA_BITS)?,
+            sram,
         })
     }
 

@@ -7,7 +7,7 @@
 //!
 //! # Limitations
 //!
-//! * One PCM device. The card's groups, mixer, SRAM and table swap are not used yet.
+//! * One PCM device. The card's groups and mixer are not used yet.
 //! * DMA must be coherent and not bounced: the driver does not sync the ring.
 //! * No resume: a suspend stops the streams, and the client has to prepare anew.
 //! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
@@ -16,8 +16,9 @@
 //! # Map
 //!
 //! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
-//! a substream's pages, `regs` and `status` the card's two faces. `ahead`, `bounds`, `descriptor`,
-//! `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
+//! a substream's memory, `slot` what is kept of a stream, `migrate` moves rings, `regs` and `status` are the
+//! card's two faces. `ahead`, `bounds`, `descriptor`,
+//! `extent`, `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
 //! all of the `unsafe`; `seam` is where kernels differ.
 
 mod ahead;
@@ -26,26 +27,36 @@ mod bounds;
 mod card;
 mod controls;
 mod descriptor;
+mod extent;
 mod format;
+mod migrate;
 mod mm;
 mod pcm;
 mod position;
 mod regs;
 mod ring;
 mod seam;
+mod slot;
 mod status;
 mod vector;
 
 use crate::{
     alsa::{
+        Access,
         Card,
         Names,
         Registration,
         Vectors, //
     },
     card::CardState,
-    controls::Loopback,
-    mm::Binding,
+    controls::{
+        Loopback,
+        RingMemory, //
+    },
+    mm::{
+        Binding,
+        Sram, //
+    },
     pcm::Pcm,
     regs::{
         Capabilities,
@@ -97,11 +108,22 @@ impl SgringDriver {
         let streams = capabilities.playback.saturating_add(capabilities.capture);
         let vectors = Vectors::alloc(pdev, vector::wanted(streams, capabilities.vectors))?;
 
+        let sram = match capabilities.sram {
+            0 => None,
+            bytes => Some(Sram::new(
+                pdev,
+                regs::SGRING_BAR_SRAM,
+                bytes,
+                c"snd-sgring",
+            )?),
+        };
+
         let limit = seam::parameter!(max_ring_bytes).min(capabilities.ring_max);
         let card = CardState::new(
             binding,
             registers,
             capabilities,
+            sram,
             vectors.len(),
             limit.try_into()?,
         )?;
@@ -112,7 +134,21 @@ impl SgringDriver {
             PCM_DEVICE,
             capabilities.playback,
             capabilities.capture,
+            match card.sram {
+                None => Access::Linear,
+                Some(_) => Access::Driver,
+            },
         )?;
+        if card.sram.is_some() {
+            for number in 0..capabilities.playback {
+                let stream = card.stream_of(true, number)?;
+                alsa.add_control::<RingMemory<true>>(PCM_DEVICE, number, stream)?;
+            }
+            for number in 0..capabilities.capture {
+                let stream = card.stream_of(false, number)?;
+                alsa.add_control::<RingMemory<false>>(PCM_DEVICE, number, stream)?;
+            }
+        }
         if capabilities.has(regs::SGRING_FEAT_LOOPBACK) {
             // A capture stream without a playback stream of its number has nothing to record [D-94].
             for number in 0..capabilities.capture.min(capabilities.playback) {
@@ -153,13 +189,15 @@ impl pci::Driver for SgringDriver {
 
     /// Ends the card while the device still answers.
     ///
-    /// Order: no new calls from user space and every stream stopped; no new DMA memory and no stream prepared any
-    /// more, calls under way waited for; the card silent. What remains is device managed and goes in reverse
+    /// Order: no new calls from user space and every stream stopped; no new DMA memory, no stream prepared and
+    /// no ring moved any more, calls under way waited for; rings on the card out of all mappings; the card
+    /// silent. What remains is device managed and goes in reverse
     /// order of its making: ring mappings, interrupts, status lines, registers. Ring pages that user space
     /// maps stay until it lets go of them (M15). Waits for no file to be closed.
     fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         this.registration.disconnect();
         this.card.binding.end();
+        migrate::end(&this.card);
         if let Err(error) = this.card.registers.reset() {
             dev_warn!(pdev, "no reset at unbind: {error:?}\n");
         }

@@ -25,8 +25,10 @@ use kernel::{
 
 const WORDS_PER_LINE: usize = regs::SGRING_STATUS_SIZE as usize / 8;
 const HW_PTR: usize = regs::SGRING_STATUS_HW_PTR as usize / 8;
+const SWAPS_AND_DROPS: usize = regs::SGRING_STATUS_SWAPS as usize / 8;
 const IRQS_AND_ERR: usize = regs::SGRING_STATUS_IRQS as usize / 8;
 
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_SWAPS % 8 == 0);
 // The error is the high half of the word that the interrupt count is the low half of.
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_IRQS % 8 == 0);
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_ERR == regs::SGRING_STATUS_IRQS + 4);
@@ -71,5 +73,11 @@ impl StatusLines {
             irqs: word as u32,
             err: (word >> 32) as u32,
         })
+    }
+
+    /// Tables taken by SWAP since PREPARE, modulo 2^32; `None` after unbind. Any context.
+    pub(crate) fn swaps(&self, stream: u32) -> Option<u32> {
+        // CAST: The low half.
+        Some(self.0.load(Self::word(stream, SWAPS_AND_DROPS))? as u32)
     }
 }

@@ -12,6 +12,7 @@
 
 use super::{
     pcm::{
+        Access,
         Adapter,
         PcmOps, //
     },
@@ -135,13 +136,15 @@ impl<D: Send + Sync + 'static> Card<D> {
         self.card.as_ptr()
     }
 
-    /// Adds PCM device `device` with the given numbers of substreams.
+    /// Adds PCM device `device` with the given numbers of substreams, whose rings the core accesses as
+    /// `access` says.
     pub(crate) fn add_pcm<T: PcmOps<Card = D>>(
         &self,
         id: &'static CStr,
         device: u32,
         playback: u32,
         capture: u32,
+        access: Access,
     ) -> Result {
         let mut pcm = ptr::null_mut();
         // SAFETY: The card is valid and not registered; `pcm` is written on success.
@@ -162,7 +165,7 @@ impl<D: Send + Sync + 'static> Card<D> {
             if substreams != 0 {
                 // SAFETY: `pcm` is valid; the operations are static and fit the card's data, which
                 // is a `T::Card`.
-                unsafe { sys::snd_pcm_set_ops(pcm, direction as c_int, &Adapter::<T>::OPS) };
+                unsafe { sys::snd_pcm_set_ops(pcm, direction as c_int, Adapter::<T>::ops(access)) };
             }
         }
         // SAFETY: `pcm` is valid and nobody else has seen it yet.

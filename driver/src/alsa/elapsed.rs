@@ -6,7 +6,10 @@
 //! `snd_pcm_period_elapsed()` walks when the substream is closed. An [`Elapsed`] joins the two: it holds
 //! the substream from open to close, and close waits for the calls that are under way.
 
-use super::sys;
+use super::{
+    substream::Locked,
+    sys, //
+};
 use core::ptr;
 use kernel::{
     sync::atomic::{
@@ -74,6 +77,27 @@ impl Elapsed {
             }
         }
         self.calls.fetch_sub(1, Full);
+    }
+
+    /// Runs `f` under the PCM stream lock, with interrupts off, if the substream is open.
+    ///
+    /// Any context, with no lock held that is taken under the PCM stream lock.
+    pub(crate) fn locked<R>(&self, f: impl FnOnce(&Locked<'_>) -> R) -> Option<R> {
+        // As in `tell()`.
+        self.calls.fetch_add(1, Full);
+        let substream = self.substream.load(Acquire);
+        let result = (!substream.is_null()).then(|| {
+            // SAFETY: By the type invariant the substream is open, and `detach()` waits for this call
+            // before it can close.
+            let flags = unsafe { sys::_snd_pcm_stream_lock_irqsave(substream) };
+            // SAFETY: As above, and its stream lock was just taken.
+            let result = f(&unsafe { Locked::from_raw(substream) });
+            // SAFETY: Locked above.
+            unsafe { sys::snd_pcm_stream_unlock_irqrestore(substream, flags) };
+            result
+        });
+        self.calls.fetch_sub(1, Full);
+        result
     }
 
     /// # Safety

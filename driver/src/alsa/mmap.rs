@@ -59,16 +59,17 @@ static CORE_OPS: Atomic<*const bindings::vm_operations_struct> = Atomic::new(ptr
 
 impl<T: PcmOps> Adapter<T> {
     const VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
-        open: Some(vm_open),
+        open: Some(vm_open::<T>),
         close: Some(vm_close::<T>),
         fault: Some(vm_fault::<T>),
+        access: Some(vm_access::<T>),
         map_pages: Some(no_map_pages),
         ..pin_init::zeroed()
     };
 
     /// For [`MapMode::Page`].
     const VM_OPS_PAGE: bindings::vm_operations_struct = bindings::vm_operations_struct {
-        open: Some(vm_open),
+        open: Some(vm_open::<T>),
         close: Some(vm_close::<T>),
         fault: Some(vm_fault_page::<T>),
         ..pin_init::zeroed()
@@ -119,19 +120,21 @@ pub(super) unsafe extern "C" fn mmap<T: PcmOps>(
         // The core has checked size and offset against the ring as it is now; this check is against
         // the ring as the driver knows it (M2).
         let mapping = Mapping::of(new);
-        T::mmap(stream, mapping)?;
+        let live = Live::begin();
+        let mode = live.mode();
+        T::mmap(stream, mapping, mode)?;
 
         // SAFETY: By the safety requirement; `snd_pcm_mmap_data()` has set its own operations.
         let core_ops = unsafe { (*vma).vm_ops };
         // INVARIANT: The sound core's static operations. Release: pairs with `core_ops()`.
         CORE_OPS.store(core_ops, Release);
 
-        let live = Live::begin();
-        let mode = live.mode();
         fault::prepare(new, mode)?;
         if mode == MapMode::Eager {
             T::populate(stream, new, mapping)?;
         }
+        // SAFETY: By the safety requirement; `vm_close()` is the end of a mapping that was made.
+        unsafe { T::mappings(stream).opened(vma) }?;
         // SAFETY: By the safety requirement; from here on nothing fails.
         unsafe { (*vma).vm_ops = Adapter::<T>::vm_ops(mode) };
         live.keep();
@@ -149,9 +152,14 @@ fn core_ops<'a>() -> Option<&'a bindings::vm_operations_struct> {
 
 /// # Safety
 ///
-/// For the mm core: `vma` is a copy or a part of one that [`mmap`] accepted.
-unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
+/// For the mm core: `vma` is a copy or a part of one that [`mmap`] accepted for a substream of `T`'s.
+unsafe extern "C" fn vm_open<T: PcmOps>(vma: *mut bindings::vm_area_struct) {
     mode::copied();
+    // SAFETY: As in `vm_close()`.
+    let stream = unsafe { Adapter::<T>::stream((*vma).vm_private_data.cast()) };
+    // SAFETY: By the safety requirement. Does not fail: the file of the mapping that this one comes from is in
+    // the list.
+    let _ = unsafe { T::mappings(stream).opened(vma) };
     if let Some(open) = core_ops().and_then(|ops| ops.open) {
         // SAFETY: The core's function for this very VMA, whose private data is as the core set it.
         unsafe { open(vma) };
@@ -169,6 +177,10 @@ unsafe extern "C" fn vm_close<T: PcmOps>(vma: *mut bindings::vm_area_struct) {
     // after this call.
     let place = unsafe { Adapter::<T>::place(substream.cast(), mapping) };
     trace::unmap(place);
+    // SAFETY: As above.
+    let stream = unsafe { Adapter::<T>::stream(substream.cast()) };
+    // SAFETY: As above: it was opened, by `mmap()` or `vm_open()`.
+    unsafe { T::mappings(stream).closed(vma) };
     mode::ended();
     if let Some(close) = core_ops().and_then(|ops| ops.close) {
         // SAFETY: As in `vm_open()`.
@@ -233,4 +245,41 @@ unsafe fn answer<T: PcmOps>(vmf: *mut bindings::vm_fault, mode: MapMode) -> bind
     let place = unsafe { Adapter::<T>::place(substream, mapped) };
     trace::fault(place, answer.backing(), answer.result());
     answer.result()
+}
+
+/// Another process reads or writes memory of the card's through /proc/pid/mem or ptrace. Main memory the mm
+/// core accesses itself.
+///
+/// # Safety
+///
+/// For the mm core: `vma` is one that [`mmap`] accepted for a substream of `T`'s, `address` is inside, `buffer`
+/// has `len` bytes.
+unsafe extern "C" fn vm_access<T: PcmOps>(
+    vma: *mut bindings::vm_area_struct,
+    address: c_ulong,
+    buffer: *mut c_void,
+    len: c_int,
+    write: c_int,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: By the safety requirement: the mmap lock is held, so that the VMA does not change.
+        let (substream, mapping) = unsafe { ((*vma).vm_private_data, Mapping::of_raw(vma)) };
+        // SAFETY: As in `answer()`.
+        let stream = unsafe { Adapter::<T>::stream(substream.cast()) };
+        let (at, left) = mapping.locate(address).ok_or(EFAULT)?;
+        let count = usize::try_from(len)?.min(left);
+        let buffer = buffer.cast::<u8>();
+        if write != 0 {
+            // SAFETY: By the safety requirement; nobody else has the buffer during the call.
+            T::write(stream, at, unsafe {
+                core::slice::from_raw_parts(buffer, count)
+            })?;
+        } else {
+            // SAFETY: As above.
+            T::read(stream, at, unsafe {
+                core::slice::from_raw_parts_mut(buffer, count)
+            })?;
+        }
+        Ok(count.try_into()?)
+    })
 }

@@ -13,6 +13,7 @@
 //! `OpenStream` as long as the core has its address.
 
 use super::{
+    copy,
     drain::StartedDrain,
     elapsed::Elapsed,
     mmap,
@@ -30,7 +31,9 @@ use crate::mm::{
         Mapping,
         VmFault, //
     },
-    ScatterRing,
+    mode::MapMode,
+    Mappings,
+    ScatterRing, //
 };
 use core::ptr;
 use kernel::{
@@ -55,6 +58,15 @@ pub(crate) enum Trigger {
     Resume,
     /// The stream goes on until everything that is queued has been played. May come twice.
     Drain,
+}
+
+/// How the sound core accesses a ring, for `read()`, `write()` and silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// By the linear address of its pages in main memory.
+    Linear,
+    /// Through the driver: [`PcmOps::read`], [`PcmOps::write`], [`PcmOps::silence`].
+    Driver,
 }
 
 /// A driver's PCM.
@@ -95,11 +107,28 @@ pub(crate) trait PcmOps: Sized + 'static {
     /// The position in the ring, in frames, below the ring's length.
     fn pointer(stream: Pin<&Self::Stream>, substream: &Locked<'_>) -> u32;
 
-    /// Whether this part of the ring may be mapped. Maps nothing.
-    fn mmap(stream: Pin<&Self::Stream>, mapping: Mapping) -> Result;
+    /// Whether this part of the ring may be mapped, in this way. Maps nothing.
+    fn mmap(stream: Pin<&Self::Stream>, mapping: Mapping, mode: MapMode) -> Result;
 
     /// Maps all pages of a mapping that is being made and that `mmap` has accepted.
     fn populate(stream: Pin<&Self::Stream>, vma: &VmaNew, mapping: Mapping) -> Result;
+
+    /// Writes to the ring from byte `at` on. May sleep; the mmap lock may be held.
+    fn write(stream: Pin<&Self::Stream>, at: usize, data: &[u8]) -> Result;
+
+    /// Reads from the ring from byte `at` on. May sleep; the mmap lock may be held.
+    fn read(stream: Pin<&Self::Stream>, at: usize, data: &mut [u8]) -> Result;
+
+    /// Writes silence to the ring from byte `at` on. Under the PCM stream lock.
+    fn silence(
+        stream: Pin<&Self::Stream>,
+        substream: &Locked<'_>,
+        at: usize,
+        silence: &[u8],
+    ) -> Result;
+
+    /// Who has mapped the ring.
+    fn mappings(stream: Pin<&Self::Stream>) -> &Mappings;
 
     /// User space has touched a page of a mapping: insert it.
     fn fault(stream: Pin<&Self::Stream>, fault: &VmFault<'_>) -> Answer;
@@ -124,7 +153,7 @@ struct OpenStream<S> {
 pub(super) struct Adapter<T: PcmOps>(T);
 
 impl<T: PcmOps> Adapter<T> {
-    pub(super) const OPS: sys::snd_pcm_ops = sys::snd_pcm_ops {
+    const OPS: sys::snd_pcm_ops = sys::snd_pcm_ops {
         open: Some(Self::open),
         close: Some(Self::close),
         ioctl: None,
@@ -135,7 +164,7 @@ impl<T: PcmOps> Adapter<T> {
         sync_stop: Some(Self::sync_stop),
         pointer: Some(Self::pointer),
         get_time_info: None,
-        // The ring is linear to the kernel, so the core's own copy and silence work on it.
+        // With a ring that is linear to the kernel, the core's own copy and silence work on it.
         fill_silence: None,
         copy: None,
         page: None,
@@ -144,6 +173,19 @@ impl<T: PcmOps> Adapter<T> {
         // nothing may depend on it.
         ack: None,
     };
+
+    const OPS_DRIVER: sys::snd_pcm_ops = sys::snd_pcm_ops {
+        fill_silence: Some(copy::fill_silence::<T>),
+        copy: Some(copy::copy::<T>),
+        ..Self::OPS
+    };
+
+    pub(super) const fn ops(access: Access) -> &'static sys::snd_pcm_ops {
+        match access {
+            Access::Linear => &Self::OPS,
+            Access::Driver => &Self::OPS_DRIVER,
+        }
+    }
 
     /// # Safety
     ///

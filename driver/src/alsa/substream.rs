@@ -4,7 +4,7 @@
 //!
 //! * [`Opening`]: in `open`. Sets what the hardware can do.
 //! * [`Setup`]: in `prepare`. May sleep; the parameters are set and do not change.
-//! * [`Locked`]: in `trigger` and `pointer`. Under the PCM stream lock; may not sleep.
+//! * [`Locked`]: in `trigger`, `pointer` and `silence`. Under the PCM stream lock; may not sleep.
 //! * [`HwParams`]: in `hw_params`. The parameters that were just chosen.
 //!
 //! Each is made by this folder's callbacks only and cannot outlive the call.
@@ -269,9 +269,10 @@ pub(crate) struct Locked<'a> {
 impl Locked<'_> {
     /// # Safety
     ///
-    /// `ptr` must be the argument of a running `trigger` or `pointer`.
+    /// `ptr` must be valid, with a runtime, and its stream lock held during `'_`, as it is in a running
+    /// `trigger`, `pointer` or `fill_silence`.
     pub(super) unsafe fn from_raw(ptr: *mut sys::snd_pcm_substream) -> Self {
-        // INVARIANT: By the safety requirement: the core calls both under the stream lock.
+        // INVARIANT: By the safety requirement.
         Self {
             ptr,
             _call: PhantomData,
@@ -316,5 +317,26 @@ impl Locked<'_> {
         // SAFETY: By the type invariant; written under the stream lock.
         let frames = unsafe { (*self.runtime()).boundary };
         frames as u64
+    }
+
+    /// Fills `bytes` with silence of the substream's format.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a format without silence.
+    pub(super) fn silence(&self, bytes: &mut [u8]) -> Result {
+        // SAFETY: By the type invariant; the parameters do not change while the stream lock is held.
+        let format = unsafe { (*self.runtime()).format };
+        // SAFETY: Looks at its argument.
+        let bits = unsafe { sys::snd_pcm_format_physical_width(format) };
+        let samples = bytes.len() * 8 / usize::try_from(bits).map_err(|_| EINVAL)?.max(1);
+        // SAFETY: `samples` samples fit into `bytes`.
+        to_result(unsafe {
+            sys::snd_pcm_format_set_silence(
+                format,
+                bytes.as_mut_ptr().cast(),
+                samples.try_into().map_err(|_| EINVAL)?,
+            )
+        })
     }
 }

@@ -146,6 +146,41 @@ impl VmFault<'_> {
         }
     }
 
+    /// Brings `count` page frames from number `first` on, which nobody counts: not main memory (M12). Only
+    /// the first must succeed.
+    ///
+    /// The frames must stay this driver's until they are taken out of all mappings again.
+    pub(super) fn insert_frames(&self, first: usize, count: usize) -> Answer {
+        let vma = self.vma();
+        let mut inserted = 0;
+        let mut result = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+        // What is handed over cannot be found again: not in this mode.
+        if self.mode != MapMode::Page {
+            let count = count.min(self.pages_left());
+            for (address, frame) in (self.address()..)
+                .step_by(PAGE_SIZE)
+                .zip(first..)
+                .take(count)
+            {
+                // SAFETY: By the type invariant the VMA is valid and VM_MIXEDMAP; the core checks the
+                // address, and what is there already stays.
+                let answer = unsafe { bindings::vmf_insert_mixed(vma, address, frame) };
+                if inserted == 0 {
+                    result = answer;
+                }
+                if answer != bindings::vm_fault_reason_VM_FAULT_NOPAGE {
+                    break;
+                }
+                inserted += 1;
+            }
+        }
+        Answer {
+            result,
+            backing: Backing::Sram,
+            pages: inserted,
+        }
+    }
+
     /// Leaves the insertion of `page` to the core.
     ///
     /// # Safety
@@ -213,6 +248,15 @@ impl Mapping {
     pub(crate) fn of(vma: &VmaNew) -> Self {
         // SAFETY: A `VmaNew` is a valid VMA that nobody else can reach yet.
         unsafe { Self::of_raw(vma.as_ptr()) }
+    }
+
+    /// The byte of the ring that `address` shows, and how many there are from it to the end of the mapping;
+    /// `None` outside.
+    pub(crate) fn locate(&self, address: usize) -> Option<(usize, usize)> {
+        let into = address.checked_sub(self.address)?;
+        let left = self.pages.checked_mul(PAGE_SIZE)?.checked_sub(into)?;
+        let at = self.pgoff.checked_mul(PAGE_SIZE)?.checked_add(into)?;
+        (left != 0).then_some((at, left))
     }
 
     /// # Safety

@@ -102,7 +102,7 @@ pub(crate) fn fault_window() -> usize {
     shim::fault_window().max(1) as usize
 }
 
-/// The mode as `shim.c` shows it.
-pub(super) fn current() -> u64 {
-    STATE.load(Relaxed) & MODE
+/// The mode of mappings to come.
+pub(crate) fn current() -> MapMode {
+    MapMode::from_number(STATE.load(Relaxed) & MODE).unwrap_or(MapMode::Fault)
 }

@@ -118,6 +118,45 @@ impl ScatterRing {
         self.area
     }
 
+    /// The kernel's address of `bytes` bytes from `at`, if they are there.
+    fn range(&self, at: usize, bytes: usize) -> Result<*mut u8> {
+        match at.checked_add(bytes) {
+            Some(end) if end <= self.pages.len() * PAGE_SIZE => Ok(self.area.wrapping_add(at)),
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// Writes `data` from byte `at` on. Any context.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` behind the end.
+    pub(crate) fn write(&self, at: usize, data: &[u8]) -> Result {
+        let to = self.range(at, data.len())?;
+        // SAFETY: `range()` has checked it. Users and the device may access the memory at the same time,
+        // which there are no references into: C's memcpy(), not a copy between references.
+        unsafe { bindings::memcpy(to.cast(), data.as_ptr().cast(), data.len()) };
+        Ok(())
+    }
+
+    /// Reads from byte `at` on. Any context.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub(crate) fn read(&self, at: usize, data: &mut [u8]) -> Result {
+        let from = self.range(at, data.len())?;
+        // SAFETY: As in `write()`.
+        unsafe { bindings::memcpy(data.as_mut_ptr().cast(), from.cast(), data.len()) };
+        Ok(())
+    }
+
+    /// Sets all bytes to 0.
+    pub(crate) fn clear(&self) {
+        // SAFETY: By the type invariant, as in `write()`.
+        unsafe { bindings::memset(self.area.cast(), 0, self.pages.len() * PAGE_SIZE) };
+    }
+
     /// The device's view: (address, bytes) of each segment, in ring order.
     ///
     /// Meaningless after the device was unbound.

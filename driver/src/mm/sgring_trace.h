@@ -18,7 +18,7 @@
 	{ 0, "fault" }, { 1, "page" }, { 2, "eager" })
 
 #define show_backing(backing) __print_symbolic(backing,	\
-	{ 0, "none" }, { 1, "ram" }, { 2, "sram" }, { 3, "zeros" })
+	{ 0, "none" }, { 1, "ram" }, { 2, "sram" })
 
 /* mmap() has made a mapping */
 TRACE_EVENT(sgring_map,
@@ -99,6 +99,42 @@ TRACE_EVENT(sgring_fault,
 		  __entry->pgoff, show_backing(__entry->backing),
 		  __entry->pages,
 		  __print_flags(__entry->result, "|", VM_FAULT_RESULT_TRACE))
+);
+
+/* All user space mappings of a ring were taken away */
+TRACE_EVENT(sgring_revoke,
+	TP_PROTO(int stream, unsigned long pages),
+	TP_ARGS(stream, pages),
+	TP_STRUCT__entry(
+		__field(int, stream)
+		__field(unsigned long, pages)
+	),
+	TP_fast_assign(
+		__entry->stream = stream;
+		__entry->pages = pages;
+	),
+	TP_printk("stream=%d pages=%lu", __entry->stream, __entry->pages)
+);
+
+/* A ring has moved to another memory; with an error it is where it was */
+TRACE_EVENT(sgring_migrate,
+	TP_PROTO(int stream, unsigned int backing, unsigned long pages, int error),
+	TP_ARGS(stream, backing, pages, error),
+	TP_STRUCT__entry(
+		__field(int, stream)
+		__field(unsigned int, backing)
+		__field(unsigned long, pages)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->stream = stream;
+		__entry->backing = backing;
+		__entry->pages = pages;
+		__entry->error = error;
+	),
+	TP_printk("stream=%d backing=%s pages=%lu error=%d", __entry->stream,
+		  show_backing(__entry->backing), __entry->pages,
+		  __entry->error)
 );
 
 #endif /* SGRING_TRACE_H */

@@ -31,5 +31,8 @@ void snd_sgring_trace_unmap(int card, int stream, unsigned long start,
 void snd_sgring_trace_fault(int card, int stream, unsigned long address,
 			    unsigned long pgoff, unsigned int backing,
 			    unsigned long pages, unsigned int result);
+void snd_sgring_trace_revoke(int stream, unsigned long pages);
+void snd_sgring_trace_migrate(int stream, unsigned int backing,
+			      unsigned long pages, int error);
 
 #endif /* SND_SGRING_SHIM_H */

@@ -16,6 +16,7 @@ use kernel::{
 #[allow(
     clippy::undocumented_unsafe_blocks,
     dead_code,
+    improper_ctypes,
     missing_docs,
     unreachable_pub
 )]
@@ -77,6 +78,8 @@ pub(crate) enum Backing {
     None = 0,
     /// A page of main memory.
     Ram = 1,
+    /// A page of the card's memory.
+    Sram = 2,
 }
 
 pub(crate) fn trace_map(place: Place, mode: MapMode) {
@@ -120,4 +123,16 @@ pub(crate) fn trace_fault(place: Place, backing: Backing, result: bindings::vm_f
             result,
         )
     };
+}
+
+/// User space's mappings of a ring were taken away; `pages` is the ring's length.
+pub(crate) fn trace_revoke(stream: u32, pages: usize) {
+    // SAFETY: Integers.
+    unsafe { c::snd_sgring_trace_revoke(stream as c_int, pages) };
+}
+
+/// A ring of `pages` pages has moved to `backing`, or not: then `error` is an errno, else 0.
+pub(crate) fn trace_migrate(stream: u32, backing: Backing, pages: usize, error: c_int) {
+    // SAFETY: Integers.
+    unsafe { c::snd_sgring_trace_migrate(stream as c_int, backing as c_uint, pages, error) };
 }

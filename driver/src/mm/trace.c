@@ -27,3 +27,14 @@ void snd_sgring_trace_fault(int card, int stream, unsigned long address,
 {
 	trace_sgring_fault(card, stream, address, pgoff, backing, pages, result);
 }
+
+void snd_sgring_trace_revoke(int stream, unsigned long pages)
+{
+	trace_sgring_revoke(stream, pages);
+}
+
+void snd_sgring_trace_migrate(int stream, unsigned int backing,
+			      unsigned long pages, int error)
+{
+	trace_sgring_migrate(stream, backing, pages, error);
+}

@@ -53,6 +53,15 @@ pub fn open_with(options: OpenOptions) -> io::Result<Pcm> {
     Pcm::open(number()?, 0, Direction::Playback, options)
 }
 
+/// Opens the capture PCM.
+///
+/// # Errors
+///
+/// The errno of `open(2)`.
+pub fn open_capture() -> io::Result<Pcm> {
+    Pcm::open(number()?, 0, Direction::Capture, OpenOptions::default())
+}
+
 /// Bytes of the largest ring that the card offers.
 ///
 /// # Errors
@@ -190,7 +199,16 @@ impl Config {
     ///
     /// The errno of any of them.
     pub fn prepare(&self) -> io::Result<Pcm> {
-        let pcm = self.open()?;
+        self.prepare_on(open()?)
+    }
+
+    /// As [`Self::prepare`], on a PCM that was just opened.
+    ///
+    /// # Errors
+    ///
+    /// The errno of any of them.
+    pub fn prepare_on(&self, pcm: Pcm) -> io::Result<Pcm> {
+        self.apply(&pcm)?;
         let mut params = SwParams::new(self.frames(), u64::from(self.period));
         params.start_threshold = i64::MAX as u64;
         pcm.sw_params(&params)?;

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where in a row of pages there is room.
+//!
+//! The card's own memory is handed out in contiguous extents, few and long-lived: first fit over a sorted list
+//! is all that takes.
+//!
+//! Pure: pages are counted, not touched.
+
+/// Pages of the row that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) first: usize,
+    pub(crate) pages: usize,
+}
+
+impl Extent {
+    fn end(self) -> usize {
+        self.first.saturating_add(self.pages)
+    }
+}
+
+/// The first place for `pages` pages in a row of `total`, and its index among `taken`.
+///
+/// `taken` is sorted and its extents do not overlap. `None` for no pages, and where there is no room.
+pub(crate) fn first_fit(taken: &[Extent], total: usize, pages: usize) -> Option<(usize, Extent)> {
+    if pages == 0 {
+        return None;
+    }
+    let mut first = 0;
+    for (index, extent) in taken.iter().enumerate() {
+        if extent.first.checked_sub(first)? >= pages {
+            return Some((index, Extent { first, pages }));
+        }
+        first = extent.end();
+    }
+    (total.checked_sub(first)? >= pages).then_some((taken.len(), Extent { first, pages }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_empty_row_is_filled_from_its_start() {
+        assert_eq!(
+            first_fit(&[], 4, 4),
+            Some((0, Extent { first: 0, pages: 4 }))
+        );
+        assert_eq!(first_fit(&[], 4, 5), None);
+        assert_eq!(first_fit(&[], 4, 0), None);
+        assert_eq!(first_fit(&[], 0, 1), None);
+    }
+
+    proptest! {
+        /// Random taking and giving back, beside a row of flags.
+        #[test]
+        fn never_twice_and_never_refused_without_cause(
+            total in 1usize..64,
+            steps in prop::collection::vec((any::<bool>(), 1usize..20, any::<prop::sample::Index>()), 1..100),
+        ) {
+            let mut taken: Vec<Extent> = Vec::new();
+            let mut row = vec![false; total];
+            for (take, pages, which) in steps {
+                if take {
+                    let room = row.windows(pages).any(|w| w.iter().all(|&used| !used));
+                    match first_fit(&taken, total, pages) {
+                        Some((index, extent)) => {
+                            prop_assert_eq!(extent.pages, pages);
+                            for used in &mut row[extent.first..extent.end()] {
+                                prop_assert!(!*used);
+                                *used = true;
+                            }
+                            taken.insert(index, extent);
+                            prop_assert!(taken.windows(2).all(|w| w[0].end() <= w[1].first));
+                        }
+                        None => prop_assert!(!room),
+                    }
+                } else if !taken.is_empty() {
+                    let extent = taken.remove(which.index(taken.len()));
+                    row[extent.first..extent.end()].fill(false);
+                }
+            }
+        }
+    }
+}

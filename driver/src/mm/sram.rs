@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ring memory on the card: a BAR that is memory, handed out in extents.
+//!
+//! Such memory has no `struct page` (M12). What shows it to user space are bare page frame numbers, which
+//! nobody counts: they must be taken out of every mapping before the BAR goes away, see
+//! [`super::Mappings`]. The kernel's own accesses go through the I/O functions and fail after unbind.
+//!
+//! Cache mode (M20): the kernel's mapping is write-combining and made before any other, which reserves
+//! the whole range so; on x86 every inserted frame then gets the mode of the reservation, whatever the VMA
+//! says (mm/memory.c, arch/x86/mm/pat/memtype.c).
+//!
+//! Locks: the list of extents has a mutex of its own, inside of which nothing else is taken.
+
+use super::fault::{
+    Answer,
+    VmFault, //
+};
+use crate::{
+    bounds,
+    extent::{
+        self,
+        Extent, //
+    }, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    device::{
+        self,
+        Bound,
+        Device, //
+    },
+    devres::Devres,
+    error::to_result,
+    new_mutex,
+    page::PAGE_SIZE,
+    pci,
+    prelude::*,
+    str::CStr,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The kernel's mapping of the BAR.
+///
+/// # Invariants
+///
+/// BAR `bar` of `pdev` is requested and mapped at `base`, `bytes` bytes.
+struct Window {
+    pdev: ARef<pci::Device>,
+    bar: c_int,
+    base: NonNull<c_void>,
+    bytes: usize,
+}
+
+// SAFETY: The mapping may be used from any task.
+unsafe impl Send for Window {}
+
+// SAFETY: The I/O functions may be called at the same time.
+unsafe impl Sync for Window {}
+
+/// The C side of a PCI device.
+fn as_raw<C: device::DeviceContext>(pdev: &pci::Device<C>) -> *mut bindings::pci_dev {
+    // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev`.
+    core::ptr::from_ref(pdev).cast_mut().cast()
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        let pdev = as_raw(&self.pdev);
+        // SAFETY: By the type invariant; nobody uses the mapping any more.
+        unsafe { bindings::pci_iounmap(pdev, self.base.as_ptr()) };
+        // SAFETY: By the type invariant.
+        unsafe { bindings::pci_release_region(pdev, self.bar) };
+    }
+}
+
+impl Window {
+    fn map(pdev: &pci::Device<Bound>, bar: u32, name: &'static CStr) -> Result<Self> {
+        let bytes = pdev.resource_len(bar)?.try_into()?;
+        let bar = bar.try_into()?;
+        // SAFETY: `pdev` is valid and bound, the name static.
+        to_result(unsafe { bindings::pci_request_region(as_raw(pdev), bar, name.as_char_ptr()) })?;
+        // SAFETY: `pdev` is valid; the whole BAR.
+        let base = unsafe { bindings::pci_iomap_wc(as_raw(pdev), bar, 0) };
+        match NonNull::new(base) {
+            // INVARIANT: As just done.
+            Some(base) => Ok(Self {
+                pdev: ARef::from(&**pdev),
+                bar,
+                base,
+                bytes,
+            }),
+            None => {
+                // SAFETY: Requested above.
+                unsafe { bindings::pci_release_region(as_raw(pdev), bar) };
+                Err(ENOMEM)
+            }
+        }
+    }
+
+    /// The kernel's address of `bytes` bytes from `at`, if they are there.
+    fn range(&self, at: usize, bytes: usize) -> Result<*mut c_void> {
+        match at.checked_add(bytes) {
+            Some(end) if end <= self.bytes => {
+                Ok(self.base.as_ptr().cast::<u8>().wrapping_add(at).cast())
+            }
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+/// The memory of one card.
+#[pin_data]
+pub(crate) struct Sram {
+    window: Devres<Window>,
+    /// Number of the BAR's first page frame.
+    frame: usize,
+    pages: usize,
+    /// Extents handed out, sorted.
+    #[pin]
+    taken: Mutex<KVec<Extent>>,
+}
+
+impl Sram {
+    /// Maps BAR `bar`, of which the card says that it holds `bytes` bytes of memory.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a BAR that is smaller or not page aligned, or what PCI says.
+    pub(crate) fn new(
+        pdev: &pci::Device<Bound>,
+        bar: u32,
+        bytes: u64,
+        name: &'static CStr,
+    ) -> Result<Arc<Self>> {
+        let start: usize = pdev.resource_start(bar)?.try_into()?;
+        if pdev.resource_len(bar)? < bytes || start % PAGE_SIZE != 0 {
+            return Err(EINVAL);
+        }
+        let dev: &Device<Bound> = pdev.as_ref();
+        let window = Window::map(pdev, bar, name)?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                window: Devres::new(dev, Ok::<_, Error>(window))?,
+                frame: start / PAGE_SIZE,
+                pages: usize::try_from(bytes)? / PAGE_SIZE,
+                taken <- new_mutex!(KVec::new()),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Takes `bytes` bytes, rounded up to pages.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` where there is no such room in one piece, `ENOMEM`.
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Result<Arc<Area>> {
+        let pages = bytes.div_ceil(PAGE_SIZE);
+        let mut taken = self.taken.lock();
+        let (index, extent) = extent::first_fit(&taken, self.pages, pages).ok_or(ENOSPC)?;
+        taken.reserve(1, GFP_KERNEL)?;
+        taken
+            .insert_within_capacity(index, extent)
+            .map_err(|_| ENOMEM)?;
+        drop(taken);
+        // Dropped, also when there is no memory for the count, it is given back.
+        let area = Area {
+            sram: self.clone(),
+            extent,
+        };
+        Ok(Arc::new(area, GFP_KERNEL)?)
+    }
+}
+
+/// A part of the card's memory. Given back when dropped. May sleep then.
+///
+/// # Invariants
+///
+/// `extent` is in `sram.taken`, once, and inside the BAR.
+pub(crate) struct Area {
+    sram: Arc<Sram>,
+    extent: Extent,
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        let mut taken = self.sram.taken.lock();
+        if let Some(index) = taken.iter().position(|&extent| extent == self.extent) {
+            let _ = taken.remove(index);
+        }
+    }
+}
+
+impl Area {
+    /// Its offset in the BAR, bytes.
+    pub(crate) fn offset(&self) -> u64 {
+        (self.extent.first * PAGE_SIZE) as u64
+    }
+
+    fn bytes(&self) -> usize {
+        self.extent.pages * PAGE_SIZE
+    }
+
+    /// Its offset in the BAR of `bytes` bytes from `at`.
+    fn at(&self, at: usize, bytes: usize) -> Result<usize> {
+        match at.checked_add(bytes) {
+            Some(end) if end <= self.bytes() => Ok(self.extent.first * PAGE_SIZE + at),
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// Writes `data` from byte `at` on. Any context.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` behind the end, `ENODEV` after unbind.
+    pub(crate) fn write(&self, at: usize, data: &[u8]) -> Result {
+        let window = self.sram.window.try_access().ok_or(ENODEV)?;
+        let to = window.range(self.at(at, data.len())?, data.len())?;
+        // SAFETY: `range()` has checked it, and `window`, the access guard, keeps it mapped.
+        unsafe { bindings::memcpy_toio(to, data.as_ptr().cast(), data.len()) };
+        Ok(())
+    }
+
+    /// Reads from byte `at` on. Any context.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub(crate) fn read(&self, at: usize, data: &mut [u8]) -> Result {
+        let window = self.sram.window.try_access().ok_or(ENODEV)?;
+        let from = window.range(self.at(at, data.len())?, data.len())?;
+        // SAFETY: As in `write()`.
+        unsafe { bindings::memcpy_fromio(data.as_mut_ptr().cast(), from, data.len()) };
+        Ok(())
+    }
+
+    /// Sets all bytes to 0.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` after unbind.
+    pub(crate) fn clear(&self) -> Result {
+        let window = self.sram.window.try_access().ok_or(ENODEV)?;
+        let to = window.range(self.at(0, self.bytes())?, self.bytes())?;
+        // SAFETY: As in `write()`.
+        unsafe { bindings::memset_io(to, 0, self.bytes()) };
+        Ok(())
+    }
+
+    /// Answers `fault` with page `index` and, of those behind it, as many as fit in `window` pages and
+    /// in the mapping.
+    ///
+    /// To be called under the lock that [`super::Mappings::revoke`] is called under: after unbind the
+    /// frames are somebody else's.
+    pub(crate) fn insert(&self, fault: &VmFault<'_>, index: usize, window: usize) -> Answer {
+        let count = bounds::window(index, self.extent.pages, fault.pages_left(), window);
+        let first = self.sram.frame + self.extent.first + index;
+        match count {
+            0 => Answer::SIGBUS,
+            _ => fault.insert_frames(first, count),
+        }
+    }
+}
