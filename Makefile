@@ -31,7 +31,8 @@ help:
 #: sgring: a PCI sound card, its driver and its client, in a VM
 #:
 #:   make run      play a recording through the card and judge what came out
-#:                   FILE=song.flac   another recording (WAV or FLAC)
+#:                   FILE=song.mp3    another one (WAV, FLAC, Ogg Vorbis or MP3)
+#:                   AUDIO=pipewire   to be heard (or pa, alsa, sdl)
 #:   make test     all tests; the last line counts them
 #:                   ONLY=aplay       those with this in their names
 #:   make shell    an interactive guest with the card

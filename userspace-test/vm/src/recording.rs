@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Recordings and captures as 16-bit frames.
-//!
-//! A reference is decoded by a program that is not ours: `flac` for FLAC, `sox`
-//! for WAV. Our own decoder is part of what is judged.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use sgring_signal::{Audio, Verdict, judge};
 
@@ -22,105 +16,7 @@ pub struct Recording {
     pub samples: Vec<i16>,
 }
 
-/// The kinds of file that can be a reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Container {
-    Flac,
-    Wav,
-}
-
-impl Container {
-    fn of(path: &Path) -> Result<Self, String> {
-        let mut head = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(12).read_to_end(&mut head))
-            .map_err(|e| format!("{}: {e}", path.display()))?;
-        match head.as_slice() {
-            [] => Err(format!("{}: the file is empty", path.display())),
-            [b'f', b'L', b'a', b'C', ..] => Ok(Self::Flac),
-            // A FLAC file may carry a tag of another format before it.
-            [b'I', b'D', b'3', ..] => Err(format!(
-                "{}: begins with an ID3 tag; only plain FLAC and WAV can be played",
-                path.display()
-            )),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E'] => Ok(Self::Wav),
-            _ => Err(format!("{}: neither a FLAC nor a WAV file", path.display())),
-        }
-    }
-}
-
 impl Recording {
-    /// Decodes a FLAC or WAV file with a foreign decoder.
-    ///
-    /// # Errors
-    /// A line that says what is wrong with the file: absent, empty, not audio,
-    /// damaged, not 16 bits, more than two channels.
-    pub fn decode(path: &Path) -> Result<Self, String> {
-        let container = Container::of(path)?;
-        let [rate, channels, bits] = ["-r", "-c", "-b"].map(|what| soxi(path, what));
-        let (rate, channels, bits) = (rate?, channels?, bits?);
-        if bits != 16 {
-            return Err(format!(
-                "{}: {bits} bits a sample; only 16 can be judged so far",
-                path.display()
-            ));
-        }
-        if !(1..=2).contains(&channels) {
-            return Err(format!(
-                "{}: {channels} channels; the card has 1 or 2 so far",
-                path.display()
-            ));
-        }
-        let mut command = match container {
-            Container::Flac => {
-                let mut flac = Command::new("flac");
-                flac.args([
-                    "-d",
-                    "-s",
-                    "-c",
-                    "--force-raw-format",
-                    "--endian=little",
-                    "--sign=signed",
-                ])
-                .arg("--")
-                .arg(path);
-                flac
-            }
-            Container::Wav => {
-                let mut sox = Command::new("sox");
-                // -D: no dither, although 16 bits to 16 bits would need none.
-                sox.args(["-V1", "-D"]).arg(path).args([
-                    "-t",
-                    "raw",
-                    "-e",
-                    "signed-integer",
-                    "-b",
-                    "16",
-                    "-L",
-                    "-",
-                ]);
-                sox
-            }
-        };
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| format!("{}: {e}", command.get_program().to_string_lossy()))?;
-        if !output.status.success() {
-            return Err(format!(
-                "{}: damaged: {}",
-                path.display(),
-                String::from_utf8_lossy(&output.stderr).trim()
-            ));
-        }
-        let channels = u16::try_from(channels).unwrap_or(u16::MAX);
-        let recording = Self::from_raw(&output.stdout, rate, channels);
-        if recording.samples.is_empty() {
-            return Err(format!("{}: holds no audio frames", path.display()));
-        }
-        Ok(recording)
-    }
-
     /// Little-endian 16-bit samples; an incomplete frame at the end is left out.
     #[must_use]
     pub fn from_raw(bytes: &[u8], rate: u32, channels: u16) -> Self {
@@ -243,64 +139,9 @@ impl Recording {
     }
 }
 
-/// The stream that a guest set up on our card, from the log of QEMU's
-/// `sgring_prepare` trace event; the last one, when there were several.
-///
-/// # Errors
-/// When no stream was set up, or not with 16-bit samples.
-pub fn prepared(qemu_log: &str) -> Result<(u32, u16), String> {
-    let line = qemu_log
-        .lines()
-        .rfind(|line| line.contains("sgring_prepare "))
-        .ok_or("the guest never set up a stream on the card")?;
-    let words: Vec<_> = line.split_whitespace().collect();
-    let value = |name: &str| -> Result<u32, String> {
-        words
-            .iter()
-            .position(|w| *w == name)
-            .and_then(|at| words.get(at + 1)?.parse().ok())
-            .ok_or_else(|| format!("no {name} in {line:?}"))
-    };
-    const S16_LE: u32 = 2;
-    if value("format")? != S16_LE {
-        return Err(format!("not 16-bit samples: {line}"));
-    }
-    let channels = u16::try_from(value("channels")?).map_err(|e| e.to_string())?;
-    Ok((value("rate")?, channels))
-}
-
-fn soxi(path: &Path, what: &str) -> Result<u32, String> {
-    let output = Command::new("soxi")
-        .arg(what)
-        .arg(path)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| format!("soxi: {e}"))?;
-    if !output.status.success() {
-        return Err(format!(
-            "{}: damaged: {}",
-            path.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        ));
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim()
-        .parse()
-        .map_err(|_| format!("{}: soxi {what} says {text:?}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_last_stream_is_found() {
-        let log = "x sgring_prepare stream 0 format 2 rate 44100 channels 2 period 64 ring 256\n\
-                   x sgring_prepare stream 0 format 2 rate 48000 channels 1 period 64 ring 256\n";
-        assert_eq!(prepared(log), Ok((48000, 1)));
-        assert!(prepared("").is_err());
-        assert!(prepared("sgring_prepare stream 0 format 6 rate 48000 channels 1\n").is_err());
-    }
 
     #[test]
     fn raw_bytes_become_whole_frames() {
