@@ -58,8 +58,7 @@ impl Vm {
                 let line = e.message.lines().next().unwrap_or_default();
                 let dir = e.dir.unwrap_or_default();
                 (config.notice)(&format!(
-                    "KVM is there but does not boot the guest: goes on with TCG; --tcg spares the try \
-                     ({}; logs: {})",
+                    "KVM is there but does not boot the guest: goes on with TCG ({}; logs: {})",
                     line.trim_end_matches("; its last words:"),
                     dir.display()
                 ));

@@ -131,6 +131,16 @@ pub struct Config {
     pub(crate) notice: fn(&str),
 }
 
+/// `SGRING_KVM_PATIENCE` in seconds, or else 15. Nothing that KVM runs is silent
+/// for as long.
+fn kvm_patience() -> Duration {
+    std::env::var("SGRING_KVM_PATIENCE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or(Duration::from_secs(15))
+}
+
 impl Config {
     /// A run of `argv` in the guest, on a VM with our card.
     ///
@@ -162,7 +172,7 @@ impl Config {
             stdout: Sink::file(),
             stderr: Sink::file(),
             boot_timeout: Duration::from_secs(60),
-            kvm_patience: Duration::from_secs(15),
+            kvm_patience: kvm_patience(),
             timeout: None,
             name: None,
             notice: |_| {},
