@@ -74,7 +74,7 @@ impl CardState {
         }
         let mut slots = KVec::with_capacity(streams as usize, GFP_KERNEL)?;
         for _ in 0..streams {
-            slots.push(Arc::pin_init(Slot::new(), GFP_KERNEL)?, GFP_KERNEL)?;
+            slots.push(Slot::new()?, GFP_KERNEL)?;
         }
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
         let state = Self {
@@ -112,7 +112,7 @@ impl CardState {
         self.slots.len() as u32
     }
 
-    /// Room for a ring of `bytes` bytes on the card, as wished; `None` is main memory.
+    /// Room on the card for a ring of `bytes` bytes of `slot`'s, as wished; `None` is main memory.
     ///
     /// # Errors
     ///
@@ -120,12 +120,15 @@ impl CardState {
     pub(crate) fn room(
         &self,
         dev: &Device<Bound>,
+        slot: &Slot,
         wish: Wish,
         bytes: usize,
     ) -> Result<Option<OnCard>> {
         let place = match (&self.sram, wish) {
             (_, Wish::Ram) => return Ok(None),
-            (Some(sram), _) => OnCard::new(dev, sram, bytes, self.capabilities.table),
+            (Some(sram), _) => {
+                OnCard::new(dev, sram, &slot.mappings, bytes, self.capabilities.table)
+            }
             (None, _) => Err(ENODEV),
         };
         match place {

@@ -23,18 +23,23 @@ impl Extent {
 /// The first place for `pages` pages in a row of `total`, and its index among `taken`.
 ///
 /// `taken` is sorted and its extents do not overlap. `None` for no pages, and where there is no room.
-pub(crate) fn first_fit(taken: &[Extent], total: usize, pages: usize) -> Option<(usize, Extent)> {
+pub(crate) fn first_fit(
+    taken: impl Iterator<Item = Extent>,
+    total: usize,
+    pages: usize,
+) -> Option<(usize, Extent)> {
     if pages == 0 {
         return None;
     }
-    let mut first = 0;
-    for (index, extent) in taken.iter().enumerate() {
+    let (mut first, mut count) = (0, 0);
+    for (index, extent) in taken.enumerate() {
         if extent.first.checked_sub(first)? >= pages {
             return Some((index, Extent { first, pages }));
         }
         first = extent.end();
+        count = index + 1;
     }
-    (total.checked_sub(first)? >= pages).then_some((taken.len(), Extent { first, pages }))
+    (total.checked_sub(first)? >= pages).then_some((count, Extent { first, pages }))
 }
 
 #[cfg(test)]
@@ -45,12 +50,12 @@ mod tests {
     #[test]
     fn an_empty_row_is_filled_from_its_start() {
         assert_eq!(
-            first_fit(&[], 4, 4),
+            first_fit([].into_iter(), 4, 4),
             Some((0, Extent { first: 0, pages: 4 }))
         );
-        assert_eq!(first_fit(&[], 4, 5), None);
-        assert_eq!(first_fit(&[], 4, 0), None);
-        assert_eq!(first_fit(&[], 0, 1), None);
+        assert_eq!(first_fit([].into_iter(), 4, 5), None);
+        assert_eq!(first_fit([].into_iter(), 4, 0), None);
+        assert_eq!(first_fit([].into_iter(), 0, 1), None);
     }
 
     proptest! {
@@ -65,7 +70,7 @@ mod tests {
             for (take, pages, which) in steps {
                 if take {
                     let room = row.windows(pages).any(|w| w.iter().all(|&used| !used));
-                    match first_fit(&taken, total, pages) {
+                    match first_fit(taken.iter().copied(), total, pages) {
                         Some((index, extent)) => {
                             prop_assert_eq!(extent.pages, pages);
                             for used in &mut row[extent.first..extent.end()] {

@@ -61,7 +61,7 @@ pub(crate) fn choose(card: &CardState, number: u32, wish: Wish) -> Result<bool> 
                     return Err(EOPNOTSUPP);
                 }
                 let bytes = configured.ring.bytes();
-                match card.room(dev, wish, bytes) {
+                match card.room(dev, slot, wish, bytes) {
                     // To main memory because the card is full: it is there already.
                     Ok(None) if wish != Wish::Ram => {}
                     Ok(to) => left = move_ring(card, slot, number, configured, to)?,

@@ -225,7 +225,7 @@ impl PcmOps for Pcm {
         let card = &stream.card;
         let ring = card.binding.with(|dev| {
             let mut ring = Ring::new(dev, bytes, stream.playback, card.capabilities.table)?;
-            ring.settle(card.room(dev, wish, bytes)?);
+            ring.settle(card.room(dev, slot, wish, bytes)?);
             Ok(ring)
         })?;
         let (memory, home) = (ring.memory().clone(), ring.home());

@@ -24,6 +24,7 @@ use crate::{
         },
         trace::Backing,
         Area,
+        Mappings,
         ScatterRing,
         SharedWords,
         Sram, //
@@ -141,10 +142,11 @@ impl OnCard {
     pub(crate) fn new(
         dev: &Device<Bound>,
         sram: &Arc<Sram>,
+        mappings: &Arc<Mappings>,
         bytes: usize,
         limits: Limits,
     ) -> Result<Self> {
-        let area = sram.take(bytes)?;
+        let area = sram.take(bytes, mappings)?;
         area.clear()?;
         let segment = (area.offset(), bytes as u64);
         let table = Table::new(dev, limits, regs::SGRING_SEG_SRAM, || {

@@ -32,6 +32,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        Arc,
         Mutex,
         SpinLock, //
     }, //
@@ -88,8 +89,7 @@ pub(crate) struct Slot {
     loopback: Atomic<u32>,
     /// A [`Wish`]. Changed under `ring`.
     wish: Atomic<u32>,
-    #[pin]
-    pub(crate) mappings: Mappings,
+    pub(crate) mappings: Arc<Mappings>,
     #[pin]
     pub(crate) ring: Mutex<Option<Configured>>,
     #[pin]
@@ -97,16 +97,18 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let mappings = Arc::pin_init(Mappings::new(), GFP_KERNEL)?;
+        let slot = pin_init!(Self {
             elapsed: Elapsed::new(),
             irqs: Atomic::new(0),
             loopback: Atomic::new(0),
             wish: Atomic::new(Wish::Ram as u32),
-            mappings <- Mappings::new(),
+            mappings,
             ring <- new_mutex!(None),
             homes <- new_spinlock!([None, None]),
-        })
+        });
+        Arc::pin_init(slot, GFP_KERNEL)
     }
 
     /// Forgets the interrupts of before a PREPARE, which has reset the card's count to 0.

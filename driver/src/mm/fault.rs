@@ -149,8 +149,11 @@ impl VmFault<'_> {
     /// Brings `count` page frames from number `first` on, which nobody counts: not main memory (M12). Only
     /// the first must succeed.
     ///
-    /// The frames must stay this driver's until they are taken out of all mappings again.
-    pub(super) fn insert_frames(&self, first: usize, count: usize) -> Answer {
+    /// # Safety
+    ///
+    /// The frames must be a device's memory, this driver's now and until they are taken out of all mappings
+    /// again.
+    pub(super) unsafe fn insert_frames(&self, first: usize, count: usize) -> Answer {
         let vma = self.vma();
         let mut inserted = 0;
         let mut result = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
@@ -162,8 +165,8 @@ impl VmFault<'_> {
                 .zip(first..)
                 .take(count)
             {
-                // SAFETY: By the type invariant the VMA is valid and VM_MIXEDMAP; the core checks the
-                // address, and what is there already stays.
+                // SAFETY: By the type invariant the VMA is valid and VM_MIXEDMAP, by the safety requirement
+                // the frame may be mapped. The core checks the address; what is there already stays.
                 let answer = unsafe { bindings::vmf_insert_mixed(vma, address, frame) };
                 if inserted == 0 {
                     result = answer;

@@ -3,18 +3,22 @@
 //! Ring memory on the card: a BAR that is memory, handed out in extents.
 //!
 //! Such memory has no `struct page` (M12). What shows it to user space are bare page frame numbers, which
-//! nobody counts: they must be taken out of every mapping before the BAR goes away, see
-//! [`super::Mappings`]. The kernel's own accesses go through the I/O functions and fail after unbind.
+//! nobody counts: they are taken out of every mapping before the BAR goes away. The kernel's own accesses go
+//! through the I/O functions and fail after unbind.
 //!
 //! Cache mode (M20): the kernel's mapping is write-combining and made before any other, which reserves
 //! the whole range so; on x86 every inserted frame then gets the mode of the reservation, whatever the VMA
 //! says (mm/memory.c, arch/x86/mm/pat/memtype.c).
 //!
-//! Locks: the list of extents has a mutex of its own, inside of which nothing else is taken.
+//! Locks: what is handed out has a mutex, taken inside the caller's ring lock; inside of it are those of
+//! [`Mappings`].
 
-use super::fault::{
-    Answer,
-    VmFault, //
+use super::{
+    fault::{
+        Answer,
+        VmFault, //
+    },
+    Mappings, //
 };
 use crate::{
     bounds,
@@ -31,7 +35,10 @@ use kernel::{
         Bound,
         Device, //
     },
-    devres::Devres,
+    devres::{
+        self,
+        Devres, //
+    },
     error::to_result,
     new_mutex,
     page::PAGE_SIZE,
@@ -114,16 +121,42 @@ impl Window {
     }
 }
 
+/// An extent that was handed out, and who may have it mapped.
+struct Taken {
+    extent: Extent,
+    mappings: Arc<Mappings>,
+}
+
+/// What is handed out.
+struct State {
+    /// The device is going: no frame is mapped any more.
+    ended: bool,
+    /// Sorted.
+    taken: KVec<Taken>,
+}
+
 /// The memory of one card.
+///
+/// # Invariants
+///
+/// The BAR is requested, its frames are the card's memory, as long as `state` is locked and not `ended`.
 #[pin_data]
 pub(crate) struct Sram {
     window: Devres<Window>,
     /// Number of the BAR's first page frame.
     frame: usize,
     pages: usize,
-    /// Extents handed out, sorted.
     #[pin]
-    taken: Mutex<KVec<Extent>>,
+    state: Mutex<State>,
+}
+
+/// Ends the memory before the BAR goes: made after the BAR's mapping, it is dropped before it.
+struct EndAtUnbind(Arc<Sram>);
+
+impl Drop for EndAtUnbind {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 impl Sram {
@@ -144,31 +177,56 @@ impl Sram {
         }
         let dev: &Device<Bound> = pdev.as_ref();
         let window = Window::map(pdev, bar, name)?;
-        Arc::pin_init(
+        let sram = Arc::pin_init(
             try_pin_init!(Self {
                 window: Devres::new(dev, Ok::<_, Error>(window))?,
                 frame: start / PAGE_SIZE,
                 pages: usize::try_from(bytes)? / PAGE_SIZE,
-                taken <- new_mutex!(KVec::new()),
+                // INVARIANT: Requested above; the guard below sets `ended` before it is released.
+                state <- new_mutex!(State {
+                    ended: false,
+                    taken: KVec::new(),
+                }),
             }? Error),
             GFP_KERNEL,
-        )
+        )?;
+        devres::register(dev, EndAtUnbind(sram.clone()), GFP_KERNEL)?;
+        Ok(sram)
     }
 
-    /// Takes `bytes` bytes, rounded up to pages.
+    /// Takes all of it out of all mappings, and maps none of it again.
+    fn end(&self) {
+        let mut state = self.state.lock();
+        state.ended = true;
+        for taken in &state.taken {
+            taken.mappings.revoke(taken.extent.pages * PAGE_SIZE);
+        }
+    }
+
+    /// Takes `bytes` bytes, rounded up to pages, for a ring that `mappings` are told of.
     ///
     /// # Errors
     ///
     /// `ENOSPC` where there is no such room in one piece, `ENOMEM`.
-    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Result<Arc<Area>> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        bytes: usize,
+        mappings: &Arc<Mappings>,
+    ) -> Result<Arc<Area>> {
         let pages = bytes.div_ceil(PAGE_SIZE);
-        let mut taken = self.taken.lock();
-        let (index, extent) = extent::first_fit(&taken, self.pages, pages).ok_or(ENOSPC)?;
-        taken.reserve(1, GFP_KERNEL)?;
-        taken
-            .insert_within_capacity(index, extent)
+        let mut state = self.state.lock();
+        let extents = state.taken.iter().map(|taken| taken.extent);
+        let (index, extent) = extent::first_fit(extents, self.pages, pages).ok_or(ENOSPC)?;
+        state.taken.reserve(1, GFP_KERNEL)?;
+        let taken = Taken {
+            extent,
+            mappings: mappings.clone(),
+        };
+        state
+            .taken
+            .insert_within_capacity(index, taken)
             .map_err(|_| ENOMEM)?;
-        drop(taken);
+        drop(state);
         // Dropped, also when there is no memory for the count, it is given back.
         let area = Area {
             sram: self.clone(),
@@ -182,7 +240,7 @@ impl Sram {
 ///
 /// # Invariants
 ///
-/// `extent` is in `sram.taken`, once, and inside the BAR.
+/// `extent` is in `sram`'s list, once, and inside the BAR.
 pub(crate) struct Area {
     sram: Arc<Sram>,
     extent: Extent,
@@ -190,9 +248,10 @@ pub(crate) struct Area {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        let mut taken = self.sram.taken.lock();
-        if let Some(index) = taken.iter().position(|&extent| extent == self.extent) {
-            let _ = taken.remove(index);
+        let mut state = self.sram.state.lock();
+        let mut all = state.taken.iter();
+        if let Some(index) = all.position(|taken| taken.extent == self.extent) {
+            let _ = state.taken.remove(index);
         }
     }
 }
@@ -254,17 +313,18 @@ impl Area {
         Ok(())
     }
 
-    /// Answers `fault` with page `index` and, of those behind it, as many as fit in `window` pages and
-    /// in the mapping.
-    ///
-    /// To be called under the lock that [`super::Mappings::revoke`] is called under: after unbind the
-    /// frames are somebody else's.
+    /// Answers `fault`, of one of the mappings that [`Sram::take`] was given, with page `index` and, of those
+    /// behind it, as many as fit in `window` pages and in the mapping.
     pub(crate) fn insert(&self, fault: &VmFault<'_>, index: usize, window: usize) -> Answer {
         let count = bounds::window(index, self.extent.pages, fault.pages_left(), window);
         let first = self.sram.frame + self.extent.first + index;
+        let state = self.sram.state.lock();
         match count {
             0 => Answer::SIGBUS,
-            _ => fault.insert_frames(first, count),
+            _ if state.ended => Answer::SIGBUS,
+            // SAFETY: By the type invariants the frames are this card's memory while `state` is locked, and
+            // `end()` takes them away again, under the same lock.
+            _ => unsafe { fault.insert_frames(first, count) },
         }
     }
 }

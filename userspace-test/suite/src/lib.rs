@@ -18,6 +18,7 @@ pub mod fork;
 pub mod kmsg;
 pub mod node;
 pub mod param;
+pub mod pat;
 pub mod pipe;
 pub mod proc;
 pub mod raw;
