@@ -13,6 +13,7 @@
 //!   the old home after it had been copied is copied again.
 
 use crate::{
+    alsa,
     card::CardState,
     mm::{
         mode::{
@@ -98,7 +99,7 @@ fn move_ring(
     let moved = copy(slot, &old, &new, 0, ring.bytes()).and_then(|()| {
         slot.elapsed
             .locked(|_| swap(card, number, table))
-            .unwrap_or(Ok(()))
+            .unwrap_or(Err(alsa::bad_state()))
     });
     if moved.is_ok() && number >= card.capabilities.playback {
         let end = card.status.hw_ptr(number).unwrap_or(from);
@@ -132,7 +133,7 @@ fn copy(slot: &Slot, from: &Home, to: &Home, at: usize, bytes: usize) -> Result 
                 from.read(at, piece)?;
                 to.write(at, piece)
             })
-            .unwrap_or(Ok(()))?;
+            .unwrap_or(Err(alsa::bad_state()))?;
     }
     Ok(())
 }
