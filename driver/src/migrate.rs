@@ -59,7 +59,7 @@ pub(crate) fn choose(card: &CardState, number: u32, wish: Wish) -> Result<bool> 
         if let Some(configured) = &mut *ring {
             if configured.ring.is_on_card() != (wish != Wish::Ram) {
                 if mode::current() != MapMode::Fault {
-                    return Err(EOPNOTSUPP);
+                    return Err(mode::unsupported());
                 }
                 let bytes = configured.ring.bytes();
                 match card.room(dev, slot, wish, bytes) {

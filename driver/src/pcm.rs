@@ -304,7 +304,7 @@ impl PcmOps for Pcm {
         match &*stream.slot.ring.lock() {
             // What is on the card may have to be taken away, which these modes cannot.
             Some(configured) if configured.ring.is_on_card() && mode != MapMode::Fault => {
-                Err(EOPNOTSUPP)
+                Err(mode::unsupported())
             }
             Some(configured) => configured.ring.check_mapping(mapping),
             None => Err(alsa::bad_state()),

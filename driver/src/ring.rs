@@ -22,6 +22,7 @@ use crate::{
             Mapping,
             VmFault, //
         },
+        mode,
         trace::Backing,
         Area,
         Mappings,
@@ -264,7 +265,7 @@ impl Ring {
     /// `EOPNOTSUPP` for a ring on the card.
     pub(crate) fn populate(&self, vma: &VmaNew, mapping: Mapping) -> Result {
         match self.card {
-            Some(_) => Err(EOPNOTSUPP),
+            Some(_) => Err(mode::unsupported()),
             None => self.memory.populate(vma, mapping),
         }
     }

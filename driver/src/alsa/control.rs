@@ -147,7 +147,7 @@ impl<D: Send + Sync + 'static> Card<D> {
     ) -> Result {
         // SAFETY: All zeros are a template that says nothing yet.
         let mut new: sys::snd_kcontrol_new = unsafe { MaybeUninit::zeroed().assume_init() };
-        new.iface = sys::SNDRV_CTL_ELEM_IFACE_PCM as sys::snd_ctl_elem_iface_t;
+        new.iface = sys::SGRING_CTL_ELEM_IFACE_PCM as sys::snd_ctl_elem_iface_t;
         new.device = device;
         new.subdevice = subdevice;
         new.name = T::NAME.as_char_ptr();

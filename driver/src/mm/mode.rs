@@ -8,6 +8,7 @@
 
 use super::shim;
 use kernel::{
+    bindings,
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -60,6 +61,12 @@ impl MapMode {
             false => Err(EBUSY),
         }
     }
+}
+
+/// `EOPNOTSUPP`: not in this mode. Not every kernel's Rust has a name for it.
+pub(crate) fn unsupported() -> Error {
+    // CAST: An errno is small.
+    Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
 }
 
 /// A mapping that is being made, counted. Dropped, it is not counted any more.

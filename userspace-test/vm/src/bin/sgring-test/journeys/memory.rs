@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The memory that the card fetches from: in pieces, and where DMA is bounced.
+//! The memory that the card fetches from: in pieces, where DMA is bounced, and its own when that is full.
 //!
 //! On a machine that was just booted a ring of separate pages is one run of page frames, and its table
 //! has one descriptor: only in scattered memory does a bit-exact recording say that the table is right.
@@ -35,6 +35,13 @@ pub fn units() -> Vec<Unit> {
         ),
         clean("memory-bounced"),
     ];
+    let full = vec![
+        Planned::new(
+            "memory-full",
+            "M12: where the card's memory is full it says so, or main memory is used, as asked",
+        ),
+        clean("memory-full"),
+    ];
     vec![
         Unit::new(
             Shard::Journey,
@@ -51,7 +58,48 @@ pub fn units() -> Vec<Unit> {
                 rec.abort(e);
             }
         }),
+        Unit::new(Shard::Journey, "memory-full", full, |context, rec| {
+            if let Err(e) = too_small(context, rec) {
+                rec.abort(e);
+            }
+        }),
     ]
+}
+
+/// A card with 64 KiB of memory: rings that fit, and a larger one.
+fn too_small(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
+    const SCRIPT: &str = r#"
+        lives() { amixer -q -c 0 cset "iface=PCM,name='Ring Memory Playback Enum'" "$1"; }
+        play() {
+            aplay -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 --period-size=1024 \
+                --buffer-size=$1 -d 1 /dev/zero 2>/tmp/why; echo "$2: $?"
+        }
+        lives SRAM; play 16384 'fits'; play 32768 'too large'
+        grep -c 'No space left on device' /tmp/why
+        lives 'SRAM or RAM'; play 32768 'elsewhere'
+    "#;
+    const SAID: &str = "fits: 0\ntoo large: 1\n1\nelsewhere: 0\n";
+    let config = Config::new([SCRIPT])
+        .name("memory-full")
+        .icount(true)
+        .device_prop("sram=65536")
+        .trace("sgring_prepare");
+    let outcome = Vm::run(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
+    check_clean("memory-full", &outcome, rec);
+    let said = outcome.stdout();
+    rec.case(
+        "memory-full",
+        if said == SAID {
+            Ok(())
+        } else {
+            Err(format!(
+                "{said}{}instead of\n{SAID}run: {}",
+                outcome.stderr(),
+                outcome.dir.path().display()
+            ))
+        },
+    );
+    Ok(())
 }
 
 fn in_pieces(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
