@@ -71,11 +71,11 @@ fn too_small(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     const SCRIPT: &str = r#"
         lives() { amixer -q -c 0 cset "iface=PCM,name='Ring Memory Playback Enum'" "$1"; }
         play() {
-            aplay -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 --period-size=1024 \
-                --buffer-size=$1 -d 1 /dev/zero 2>/tmp/why; echo "$2: $?"
+            strace -o /tmp/why -e trace=ioctl aplay -q -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 --period-size=1024 \
+                --buffer-size=$1 -d 1 /dev/zero 2>/dev/null; echo "$2: $?"
         }
         lives SRAM; play 16384 'fits'; play 32768 'too large'
-        grep -c 'No space left on device' /tmp/why
+        grep -c 'HW_PARAMS.*ENOSPC' /tmp/why
         lives 'SRAM or RAM'; play 32768 'elsewhere'
     "#;
     const SAID: &str = "fits: 0\ntoo large: 1\n1\nelsewhere: 0\n";
