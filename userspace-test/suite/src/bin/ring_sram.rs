@@ -9,7 +9,7 @@ use sgring_suite::ensure;
 use sgring_suite::fork;
 use sgring_suite::pat;
 use sgring_suite::pipe::Pipe;
-use sgring_suite::proc::{Smaps, frames};
+use sgring_suite::proc::{Smaps, frames, read_own};
 use sgring_suite::record::expect_played;
 use sgring_suite::seed::Random;
 use sgring_suite::sram::Sram;
@@ -20,6 +20,7 @@ use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 
 const PAGES: usize = 24;
+const RAM: u32 = 0;
 const SRAM: u32 = 1;
 
 fn main() -> ExitCode {
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         ),
         Test(
             "proc_mem_reads_and_writes",
-            "M12: /proc/pid/mem works, process_vm_readv() is refused: EFAULT",
+            "M12: /proc/pid/mem works, process_vm_readv() in main memory only: EFAULT",
             proc_mem_reads_and_writes,
         ),
         Test(
@@ -175,7 +176,7 @@ fn silence_is_written_there() -> Outcome {
 }
 
 fn proc_mem_reads_and_writes() -> Outcome {
-    let _memory = Control::playback_memory()?.changed(SRAM)?;
+    let memory_control = Control::playback_memory()?.changed(SRAM)?;
     let config = Config::of_pages(PAGES);
     let pcm = config.open()?;
     let window = config.map(&pcm)?;
@@ -200,11 +201,21 @@ fn proc_mem_reads_and_writes() -> Outcome {
     // Whole reads to the very end.
     let mut last = vec![0; page()];
     memory.read_exact_at(&mut last, (window.address() + (PAGES - 1) * page()) as u64)?;
-    expect(
-        "process_vm_readv",
-        sgring_suite::proc::read_own(&window, page()),
-        libc::EFAULT,
-    )
+    expect("process_vm_readv", read_own(&window, page()), libc::EFAULT)?;
+    drop(window);
+    drop(pcm);
+
+    // In main memory it works, also on pages that nobody has touched.
+    memory_control.set(RAM)?;
+    let pcm = config.open()?;
+    let window = config.map(&pcm)?;
+    window.set(7, 0x77);
+    let seen = read_own(&window, 3 * page())?;
+    ensure!(
+        seen == window.read(0, 3 * page()),
+        "process_vm_readv() of main memory reads something else"
+    );
+    Ok(())
 }
 
 fn no_page_is_counted() -> Outcome {
