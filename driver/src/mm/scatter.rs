@@ -90,6 +90,9 @@ impl ScatterRing {
             return Err(EIO);
         }
 
+        #[cfg(planted)]
+        super::planted::made(dev, &pages);
+
         // INVARIANT: `memory` was moved into `table`, which does not move or shrink the allocation
         // it points to before it is dropped.
         Ok(Arc::new(
@@ -193,6 +196,13 @@ impl ScatterRing {
 
     fn pages_from(&self, index: usize, count: usize) -> Option<&[*mut bindings::page]> {
         self.pages.get(index..index.checked_add(count)?)
+    }
+}
+
+#[cfg(planted)]
+impl Drop for ScatterRing {
+    fn drop(&mut self) {
+        super::planted::ends(&self.pages);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include <linux/types.h>
 
+struct device;
 struct page;
 
 /* Pages. The default was chosen by measurement, see docs/mmap.md. */
@@ -34,5 +35,13 @@ void snd_sgring_trace_fault(int card, int stream, unsigned long address,
 void snd_sgring_trace_revoke(int stream, unsigned long pages);
 void snd_sgring_trace_migrate(int stream, unsigned int backing,
 			      unsigned long pages, int error);
+
+#ifdef SGRING_PLANTED
+/* In planted.c */
+void snd_sgring_planted_made(struct device *dev, struct page *const *pages,
+			     size_t count);
+void snd_sgring_planted_ends(struct page *page);
+void snd_sgring_planted_trigger(void);
+#endif
 
 #endif /* SND_SGRING_SHIM_H */

@@ -20,7 +20,7 @@ use kernel::{
     missing_docs,
     unreachable_pub
 )]
-mod c {
+pub(super) mod c {
     use kernel::{
         bindings::*,
         ffi, //
