@@ -35,6 +35,8 @@ help:
 #:                   AUDIO=pipewire   to be heard (or pa, alsa, sdl)
 #:   make test     all tests; the last line counts them
 #:                   ONLY=aplay       those with this in their names
+#:   make test-debug  the driver's tests once more on a kernel that looks for
+#:                 mistakes (lockdep, DMA, page counts, leaks); it is built first
 #:   make shell    an interactive guest with the card
 #:   make check    linters
 #:   make doctor   what this machine has and lacks for all this
@@ -54,21 +56,31 @@ setup: driver qemu guest programs
 root:
 	@$(tied) scripts/root
 kernel: root
-	@$(tied) scripts/kernel
+	@$(tied) env KIND=stock scripts/kernel
 driver: kernel
-	@$(tied) scripts/driver
+	@$(tied) env KIND=stock scripts/driver
 qemu: root
 	@$(tied) scripts/qemu
 guest: kernel
-	@$(tied) scripts/guest
+	@$(tied) env KIND=stock scripts/guest
 programs: root
 	@$(tied) scripts/programs
 
-.PHONY: run test shell
+# What the debug kernel needs; D1 is the only kind yet.
+.PHONY: setup-debug
+setup-debug: kernel qemu programs
+	@$(tied) env KIND=debug scripts/kernel
+	@$(tied) env KIND=debug scripts/driver
+	@$(tied) env KIND=debug scripts/driver --planted
+	@$(tied) env KIND=debug scripts/guest
+
+.PHONY: run test test-debug shell
 run: setup
 	+@$(tied) env SGRING_SETUP=no scripts/run
 test: setup
 	+@$(tied) env SGRING_SETUP=no scripts/test
+test-debug: setup-debug
+	+@$(tied) env SGRING_SETUP=no KIND=debug scripts/test --shard guest --shard journey --shard planted
 shell: setup
 	+@$(tied) env SGRING_SETUP=no scripts/vm --share .
 
