@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::accel::Accel;
-use crate::config::{Card, Config};
+use crate::config::{Card, Config, Kernel};
 use crate::error::Error;
 
 /// The numbers of the file descriptors that QEMU is given, in this order.
@@ -24,6 +24,7 @@ pub(crate) struct Fds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     pub kernel: &'a Path,
+    pub release: &'a str,
     pub dir: &'a Path,
 }
 
@@ -70,7 +71,7 @@ pub(crate) fn build(
 
     argv.pair("-kernel", files.kernel);
     argv.pair("-initrd", format!("/proc/self/fd/{}", fds.initrd));
-    argv.pair("-append", kernel_line(config));
+    argv.pair("-append", kernel_line(config, files.release));
     argv.pair(
         "-serial",
         format!("file:{}", escape(&files.dir.join("serial.log"))?),
@@ -119,11 +120,12 @@ pub(crate) fn build(
     Ok(argv.0)
 }
 
-fn kernel_line(config: &Config) -> String {
+fn kernel_line(config: &Config, release: &str) -> String {
     // A panic ends the VM (-no-reboot), and an oops is a panic: nothing after
     // it can be believed.
     let mut line = String::from("console=ttyS0 rdinit=/init panic=-1 oops=panic loglevel=7");
     line.push_str(" nokaslr norandmaps tsc=reliable");
+    line.push_str(Kernel::words(release));
     for arg in &config.kernel_args {
         line.push(' ');
         line.push_str(arg);
@@ -250,6 +252,7 @@ mod tests {
     fn line(config: &Config, accel: Accel) -> String {
         let files = Files {
             kernel: Path::new("/k"),
+            release: "7.3.4+deb13-amd64",
             dir: Path::new("/run,1"),
         };
         let args = build(config, accel, files, FDS).unwrap();

@@ -76,13 +76,17 @@ impl Vm {
     ) -> Result<Self, Error> {
         let release = match &config.release {
             Some(release) => release.clone(),
-            None => layout.release()?,
+            None => config.kernel.beside(&layout.release()?),
         };
         for (path, what, make) in [
             (
                 layout.kernel(&release).join("vmlinuz"),
                 "kernel",
-                "make kernel",
+                if release.ends_with("+debug") {
+                    "make setup-debug"
+                } else {
+                    "make kernel"
+                },
             ),
             (layout.qemu(), "QEMU", "make qemu"),
         ] {
@@ -285,6 +289,7 @@ impl Parts<'_> {
         let qemu = self.layout.qemu();
         let files = Files {
             kernel: &self.layout.kernel(&self.release).join("vmlinuz"),
+            release: &self.release,
             dir: dir.path(),
         };
         let args = argv::build(config, self.accel, files, fds)?;

@@ -70,10 +70,30 @@ impl Layout {
         self.build.join("vm")
     }
 
-    /// Where results are kept.
+    /// Where results are kept: those of runs on a debug kernel in a folder below.
     #[must_use]
     pub fn results(&self) -> PathBuf {
-        self.build.join("results")
+        let results = self.build.join("results");
+        if self.on_debug() {
+            results.join("debug")
+        } else {
+            results
+        }
+    }
+
+    /// Whether this run's kernel is the debug kernel.
+    #[must_use]
+    pub fn on_debug(&self) -> bool {
+        self.release().is_ok_and(|r| r.ends_with("+debug"))
+    }
+
+    /// The driver with bugs on request, made for one kernel.
+    #[must_use]
+    pub fn planted(&self, release: &str) -> PathBuf {
+        self.build
+            .join("planted")
+            .join(release)
+            .join("snd-sgring.ko")
     }
 
     /// The release of the chosen kernel, such as `7.2.12+deb13-amd64`:

@@ -46,7 +46,8 @@ struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "CARD")]
     card: Card,
 
-    /// The kernel that the guest boots; so far only stock is built
+    /// The kernel that the guest boots: Debian's own, or ours that looks for mistakes
+    /// (stock and debug are built so far)
     #[arg(long, value_enum, default_value_t, value_name = "KERNEL")]
     kernel: Kernel,
 

@@ -9,12 +9,14 @@ mod collection;
 mod journeys;
 mod musts;
 mod parse;
+mod planted;
 mod report;
 mod shards;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -29,7 +31,8 @@ use report::{Planned, Recorder, Report};
 const AFTER_HELP: &str = "\
 Shards: unit (cargo test of every crate), device (the card without a guest),
 scripts (scripts/tests), guest (the driver's suite in a VM), journey (from the
-host through VM, driver and card).
+host through VM, driver and card), planted (on the debug kernel: bugs on request,
+each to be seen by its detector).
 
 A test fails by a wrong behaviour (FAIL) or because it could not be done (ERROR:
 no VM, a crash, a missing program, no result). Both count as failed.
@@ -67,6 +70,7 @@ enum Shard {
     Scripts,
     Guest,
     Journey,
+    Planted,
 }
 
 /// What all units share.
@@ -142,7 +146,7 @@ fn work(
     }
 }
 
-fn junit(context: &Context, tap: &std::path::Path) -> Result<(), String> {
+fn junit(context: &Context, tap: &Path) -> Result<(), String> {
     let release = context.layout.release().map_err(|e| e.to_string())?;
     let tool = context
         .layout
@@ -176,6 +180,25 @@ fn alone(layout: &Layout) -> Result<File, Error> {
     Ok(file)
 }
 
+/// What other commands leave among the results.
+const OF_OTHERS: [&str; 3] = ["debug", "bench", "metrics.jsonl"];
+
+/// Removes the results of the last run.
+fn clear(results: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(results)? {
+        let entry = entry?;
+        if OF_OTHERS.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn run(args: &Args) -> Result<ExitCode, Error> {
     let context = Context {
         layout: Layout::find()?,
@@ -183,7 +206,10 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     };
     let report = Report::new(args.only.clone());
     let mut units = shards::units(&context.layout);
-    units.extend(journeys::units());
+    units.extend(journeys::units(&context.layout));
+    if context.layout.on_debug() {
+        units.extend(planted::units());
+    }
     units.retain(|u| {
         (args.shard.is_empty() || args.shard.contains(&u.shard)) && u.may_have(&report)
     });
@@ -199,10 +225,8 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     let _lock = alone(&context.layout)?;
     let results = context.layout.results();
     let broken = |e: std::io::Error| Error::setup(format!("{}: {e}", results.display()));
-    match std::fs::remove_dir_all(&results) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(broken(e)),
-        _ => std::fs::create_dir_all(&results).map_err(broken)?,
-    }
+    std::fs::create_dir_all(&results).map_err(broken)?;
+    clear(&results).map_err(broken)?;
 
     let queue = Mutex::new(VecDeque::from(units));
     let running = Mutex::new(Vec::new());

@@ -21,19 +21,23 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use sgring_vm::recording::Recording;
-use sgring_vm::{Outcome, dmesg};
+use sgring_vm::{Layout, Outcome, dmesg};
 
 use crate::report::{Planned, Recorder, Verdict};
 use crate::{Context, Unit};
 
-pub fn units() -> Vec<Unit> {
-    let mut units = player::units();
-    units.extend(formats::units());
-    units.extend(hear::units());
-    units.extend(exact::units());
+/// On the debug kernel, those that are about the driver.
+pub fn units(layout: &Layout) -> Vec<Unit> {
+    let mut units = exact::units();
     units.extend(steady::units());
     units.extend(module::units());
     units.extend(memory::units());
+    if layout.on_debug() {
+        return units;
+    }
+    units.extend(player::units());
+    units.extend(formats::units());
+    units.extend(hear::units());
     units.extend(cards::units());
     units.extend(product::units());
     units.extend(accel::units());
