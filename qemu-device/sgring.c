@@ -132,6 +132,7 @@ static void sgring_realize(PCIDevice *pdev, Error **errp)
     for (i = 0; i < s->num_streams; i++) {
         sgring_stream_init(s, &s->streams[i], i);
     }
+    sgring_faults_realize(s);
 }
 
 static void sgring_exit(PCIDevice *pdev)
@@ -144,6 +145,7 @@ static void sgring_exit(PCIDevice *pdev)
     }
     g_free(s->streams);
     s->streams = NULL;
+    sgring_faults_exit(s);
     sgring_forget_sram(s);
     AUD_remove_card(&s->audio);
     if (pci_bus_is_express(pci_get_bus(pdev))) {
@@ -177,6 +179,8 @@ static void sgring_class_init(ObjectClass *klass, void *data)
 
     k->realize = sgring_realize;
     k->exit = sgring_exit;
+    k->config_read = sgring_config_read;
+    k->config_write = sgring_config_write;
     k->vendor_id = SGRING_PCI_VENDOR;
     k->device_id = SGRING_PCI_DEVICE;
     k->class_id = SGRING_PCI_CLASS;
@@ -186,6 +190,7 @@ static void sgring_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &vmstate_sgring;
     device_class_set_props(dc, sgring_properties);
     set_bit(DEVICE_CATEGORY_SOUND, dc->categories);
+    sgring_faults_class_init(klass);
 
     object_class_property_set_description(klass, "tap",
         "Chardev that gets the frames as DMA moved them");

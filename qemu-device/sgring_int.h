@@ -14,6 +14,7 @@
  *   sgring_loop.c     capture: what a playback stream plays
  *   sgring_format.c   sample formats
  *   sgring_tap.c      the tap
+ *   sgring_fault.c    faults, for testing drivers
  *   sgring_vmstate.c  migration of a stream
  *
  * Everything runs under the BQL.  Guest memory is touched by sgring_dma.c
@@ -54,7 +55,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
 /* Of every card; others depend on its properties. */
 #define SGRING_FEATURES         (SGRING_FEAT_PAUSE | SGRING_FEAT_DRAIN | \
                                  SGRING_FEAT_BURST | SGRING_FEAT_GROUPS | \
-                                 SGRING_FEAT_SWAP)
+                                 SGRING_FEAT_SWAP | SGRING_FEAT_FAULTS)
 #define SGRING_FORMATS          (1u << SGRING_FMT_U8 | \
                                  1u << SGRING_FMT_S8 | \
                                  1u << SGRING_FMT_S16_LE | \
@@ -199,6 +200,13 @@ typedef struct SGRingStream {
     SGRingLoop loop;
 } SGRingStream;
 
+/* What the host has told the card to do wrong; all 0 in a sound one. */
+typedef struct SGRingFaults {
+    bool vanished;
+    MemoryRegion lid[3];        /* over the BARs, enabled while vanished */
+    uint32_t lids;
+} SGRingFaults;
+
 struct SGRingState {
     PCIDevice parent_obj;
 
@@ -219,6 +227,7 @@ struct SGRingState {
     uint32_t num_vectors;
     uint32_t gerr;
     SGRingStream *streams;      /* playback first, then capture */
+    SGRingFaults faults;
 };
 
 static inline uint64_t sgring_ring_bytes(const SGRingStream *st)
@@ -427,5 +436,16 @@ bool sgring_loop_load(SGRingStream *rec);
 
 /* Frames that DMA has moved, in the format of st->cfg. */
 void sgring_tap_push(SGRingStream *st, const uint8_t *buf, uint32_t frames);
+
+/* sgring_fault.c */
+
+/* Once the BARs are there; before they go. */
+void sgring_faults_realize(SGRingState *s);
+void sgring_faults_exit(SGRingState *s);
+void sgring_faults_class_init(ObjectClass *klass);
+
+/* Configuration space, of a card that may have vanished. */
+uint32_t sgring_config_read(PCIDevice *pdev, uint32_t addr, int len);
+void sgring_config_write(PCIDevice *pdev, uint32_t addr, uint32_t val, int len);
 
 #endif /* HW_AUDIO_SGRING_INT_H */

@@ -40,6 +40,7 @@ int main(int argc, char **argv)
     sgring_swap_tests();
     sgring_hostile_tests();
     sgring_migration_tests();
+    sgring_faults_tests();
 
     ret = g_test_run();
     unlink(bios);

@@ -3,6 +3,8 @@
  * sgring tests: a card, its registers and its memory
  */
 #include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qobject/qjson.h"
 #include "libqos/malloc-pc.h"
 #include "libqos/pci-pc.h"
 #include "card.h"
@@ -98,6 +100,17 @@ Card *card_new(const char *audio, const char *props)
 Card *card_silent(const char *props)
 {
     return card_new("none", props);
+}
+
+void card_set(Card *c, const char *property, const char *json)
+{
+    g_autofree char *args =
+        g_strdup_printf("{ 'path': '/machine/peripheral/card',"
+                        "  'property': '%s', 'value': %s }", property, json);
+
+    qtest_qmp_assert_success(c->qts, "{ 'execute': 'qom-set',"
+                             "  'arguments': %p }",
+                             qobject_from_json(args, &error_abort));
 }
 
 void card_quit(Card *c)

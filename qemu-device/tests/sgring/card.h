@@ -86,6 +86,9 @@ void card_enable(Card *c);
 Card *card_new(const char *audio, const char *props);
 Card *card_silent(const char *props);
 
+/* Set a property of the card to @json, as the host does. */
+void card_set(Card *c, const char *property, const char *json);
+
 /* End QEMU: captures are complete after this. */
 void card_quit(Card *c);
 

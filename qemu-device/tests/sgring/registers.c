@@ -24,9 +24,9 @@ static void test_identity(void)
     g_assert_cmpuint(qpci_msix_table_size(c->dev), ==, 5);
 
     g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
-    g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010001);
+    g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010002);
     g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 0x203);
-    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0x7f);
+    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0x87f);
     g_assert_cmpuint(rd(c, SGRING_CAP_VECTORS), ==, 5);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MIN), ==, 8000);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MAX), ==, 384000);

@@ -17,5 +17,6 @@ void sgring_sram_tests(void);
 void sgring_swap_tests(void);
 void sgring_hostile_tests(void);
 void sgring_migration_tests(void);
+void sgring_faults_tests(void);
 
 #endif /* SGRING_TESTS_H */
