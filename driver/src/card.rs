@@ -16,6 +16,7 @@ use crate::{
     },
     mm::{
         Binding,
+        ScatterRing,
         Sram, //
     },
     regs::{
@@ -49,6 +50,8 @@ pub(crate) struct CardState {
     pub(crate) registers: Registers,
     pub(crate) capabilities: Capabilities,
     pub(crate) status: StatusLines,
+    /// Rings in main memory must be synced (M14).
+    synced: bool,
     /// The card's own memory, if it has any.
     pub(crate) sram: Option<Arc<Sram>>,
     /// Playback streams, then capture streams: the card's own order.
@@ -77,17 +80,25 @@ impl CardState {
             slots.push(Slot::new()?, GFP_KERNEL)?;
         }
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
+        // The DMA layer itself only knows after the first mapping.
+        let trial = binding.with(|dev| ScatterRing::new(dev, 1, true, Some(&binding)))?;
         let state = Self {
             binding,
             registers,
             capabilities,
             status,
+            synced: trial.is_synced(),
             sram,
             slots,
             vectors,
             ring_bytes_max,
         };
         Ok(Arc::new(state, GFP_KERNEL)?)
+    }
+
+    /// Who is asked before a ring is synced, if rings are: for [`ScatterRing::new`].
+    pub(crate) fn sync(&self) -> Option<&Arc<Binding>> {
+        self.synced.then_some(&self.binding)
     }
 
     /// The card's number for a substream, or `ENXIO`.

@@ -42,6 +42,20 @@ pub(crate) fn first_fit(
     (total.checked_sub(first)? >= pages).then_some((count, Extent { first, pages }))
 }
 
+/// What a stretch of `length` bytes from `start` on has in common with one of `bytes` bytes from `at` on: how
+/// far into the first it begins, and how long it is. `None` for nothing.
+pub(crate) fn overlap(
+    start: usize,
+    length: usize,
+    at: usize,
+    bytes: usize,
+) -> Option<(usize, usize)> {
+    let first = start.max(at);
+    let end = start.saturating_add(length).min(at.saturating_add(bytes));
+    let count = end.checked_sub(first).filter(|&count| count != 0)?;
+    Some((first.checked_sub(start)?, count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +73,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn overlap_is_what_both_have(start in 0usize..50, length in 0usize..50, at in 0usize..50, bytes in 0usize..50) {
+            let both: Vec<usize> = (start..start + length).filter(|b| (at..at + bytes).contains(b)).collect();
+            let said = overlap(start, length, at, bytes).map(|(skip, count)| (start + skip, count));
+            prop_assert_eq!(said, both.first().map(|&first| (first, both.len())));
+        }
+
         /// Random taking and giving back, beside a row of flags.
         #[test]
         fn never_twice_and_never_refused_without_cause(

@@ -75,6 +75,10 @@ pub(crate) struct Stream {
     ring_frames: Atomic<u32>,
     /// The card's position that `pointer` last reported, frames since PREPARE. Stream lock.
     hw_ptr: Atomic<u64>,
+    /// The sound core's `appl_ptr` up to which the ring was handed to the card, frames. Stream lock.
+    handed: Atomic<u64>,
+    /// Bytes of a frame; as `ring_frames`.
+    frame_bytes: Atomic<u32>,
     /// The card was told where to end, and takes that once. Stream lock.
     draining: Atomic<bool>,
 }
@@ -144,6 +148,18 @@ impl Stream {
         }
     }
 
+    /// Hands the frames from position `from` up to `end` over between CPU and card. Stream lock.
+    fn sync(&self, from: u64, end: u64) {
+        let unit = self.frame_bytes.load(Relaxed) as usize;
+        for (at, frames) in position::spans(from, end, self.ring_frames.load(Relaxed)) {
+            // No overflow: within a ring, whose bytes `hw_params` has counted.
+            self.slot.sync(
+                (at as usize).wrapping_mul(unit),
+                (frames as usize).wrapping_mul(unit),
+            );
+        }
+    }
+
     fn command(&self, command: u32) -> Result {
         self.card
             .registers
@@ -170,6 +186,9 @@ impl PcmOps for Pcm {
         if caps.has(regs::SGRING_FEAT_DRAIN) && substream.is_playback() {
             info = info.with(Info::DRAIN);
         }
+        if card.sync().is_some() {
+            info = info.with(Info::EXPLICIT_SYNC);
+        }
         substream.set_hardware(&Hardware {
             info,
             formats: format::mask_from_card(caps.formats),
@@ -194,6 +213,8 @@ impl PcmOps for Pcm {
             playback,
             ring_frames: Atomic::new(0),
             hw_ptr: Atomic::new(0),
+            handed: Atomic::new(0),
+            frame_bytes: Atomic::new(0),
             draining: Atomic::new(false),
         };
         Ok(KBox::pin(stream, GFP_KERNEL)?)
@@ -224,7 +245,13 @@ impl PcmOps for Pcm {
 
         let card = &stream.card;
         let ring = card.binding.with(|dev| {
-            let mut ring = Ring::new(dev, bytes, stream.playback, card.capabilities.table)?;
+            let mut ring = Ring::new(
+                dev,
+                bytes,
+                stream.playback,
+                card.sync(),
+                card.capabilities.table,
+            )?;
             ring.settle(card.room(dev, slot, wish, bytes)?);
             Ok(ring)
         })?;
@@ -257,6 +284,11 @@ impl PcmOps for Pcm {
             let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
             stream.hw_ptr.store(0, Relaxed);
             stream.draining.store(false, Relaxed);
+            // Where the sound core sets its own to, after this.
+            stream.handed.store(0, Relaxed);
+            stream
+                .frame_bytes
+                .store(configured.params.frame_bytes, Relaxed);
             stream.ring_frames.store(configured.params.ring, Relaxed);
             stream.set_up(configured, !substream.no_period_wakeup())?;
             // Last: until START there is no interrupt that could count in between.
@@ -298,8 +330,28 @@ impl PcmOps for Pcm {
         // After unbind the position stands still.
         let now = stream.card.status.hw_ptr(stream.index).unwrap_or(last);
         let now = position::monotonic(last, now);
+        if now != last && !stream.playback && stream.card.sync().is_some() {
+            stream.sync(last, now);
+        }
         stream.hw_ptr.store(now, Relaxed);
         position::in_ring(now, stream.ring_frames.load(Relaxed))
+    }
+
+    fn ack(stream: Pin<&Stream>, substream: &Locked<'_>) -> Result {
+        if stream.playback {
+            let (appl_ptr, boundary) = (substream.appl_ptr(), substream.boundary());
+            let frames = position::written(
+                stream.handed.load(Relaxed),
+                appl_ptr,
+                boundary,
+                stream.ring_frames.load(Relaxed),
+            );
+            stream.handed.store(appl_ptr, Relaxed);
+            // A lap of all positions on: the same place in the ring, and no position below 0.
+            let end = appl_ptr.saturating_add(boundary);
+            stream.sync(end.saturating_sub(frames.into()), end);
+        }
+        Ok(())
     }
 
     fn mmap(stream: Pin<&Stream>, mapping: Mapping, mode: MapMode) -> Result {

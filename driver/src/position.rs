@@ -50,6 +50,25 @@ pub(crate) fn monotonic(last: u64, now: u64) -> u64 {
     last.max(now)
 }
 
+/// How many of the frames before `appl_ptr` user space has written since `appl_ptr` was `before`, 0 to `ring`.
+///
+/// Both are the sound core's, modulo `boundary`. None after a rewind: what is written then is told by the
+/// next step forward.
+pub(crate) fn written(before: u64, appl_ptr: u64, boundary: u64, ring: u32) -> u32 {
+    if appl_ptr >= boundary || before >= boundary {
+        return ring;
+    }
+    let distance = match appl_ptr.checked_sub(before) {
+        Some(distance) => distance,
+        // No overflow: the difference is in 1..boundary.
+        None => boundary - (before - appl_ptr),
+    };
+    if distance > boundary / 2 {
+        return 0;
+    }
+    u32::try_from(distance).unwrap_or(ring).min(ring)
+}
+
 /// Where the frames from position `from` up to `end` are in a ring of `ring` frames: (first frame, frames), in
 /// one or two pieces.
 ///
@@ -85,6 +104,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn written_is_the_step_forward(ring in 1u32..1 << 24, at: u64, step in 0u32..1 << 25, back: bool) {
+            let boundary = boundary(ring);
+            let before = at % boundary;
+            let after = (before + u64::from(step)) % boundary;
+            if back && step != 0 {
+                prop_assert_eq!(written(after, before, boundary, ring), 0);
+            } else {
+                prop_assert_eq!(written(before, after, boundary, ring), step.min(ring));
+            }
+        }
+
         #[test]
         fn position_is_always_inside_the_ring(hw_ptr: u64, ring in 1u32..) {
             prop_assert!(in_ring(hw_ptr, ring) < ring);

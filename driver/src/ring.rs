@@ -25,6 +25,7 @@ use crate::{
         mode,
         trace::Backing,
         Area,
+        Binding,
         Mappings,
         ScatterRing,
         SharedWords,
@@ -37,7 +38,6 @@ use kernel::{
         Bound,
         Device, //
     },
-    dma::DataDirection,
     mm::virt::VmaNew,
     prelude::*,
     sync::Arc, //
@@ -57,6 +57,16 @@ impl Home {
         match self {
             Self::Ram(_) => Backing::Ram,
             Self::Sram(_) => Backing::Sram,
+        }
+    }
+
+    /// Hands `bytes` bytes from `at` on over to whoever reads them, the device or the CPU. Any context.
+    ///
+    /// The card's own memory is in nobody's hand.
+    pub(crate) fn sync(&self, at: usize, bytes: usize) {
+        match self {
+            Self::Ram(memory) => memory.sync(at, bytes),
+            Self::Sram(_) => {}
         }
     }
 
@@ -174,18 +184,16 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Allocates a ring of `bytes` bytes in main memory. Process context, without the ring lock.
+    /// Allocates a ring of `bytes` bytes in main memory; `sync` as for [`ScatterRing::new`]. Process
+    /// context, without the ring lock.
     pub(crate) fn new(
         dev: &Device<Bound>,
         bytes: usize,
         playback: bool,
+        sync: Option<&Arc<Binding>>,
         limits: Limits,
     ) -> Result<Self> {
-        let dir = match playback {
-            true => DataDirection::ToDevice,
-            false => DataDirection::FromDevice,
-        };
-        let memory = ScatterRing::new(dev, bytes, dir)?;
+        let memory = ScatterRing::new(dev, bytes, playback, sync)?;
         let memory_table = Table::new(dev, limits, 0, || memory.segments())?;
         Ok(Self {
             memory,

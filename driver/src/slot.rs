@@ -11,7 +11,7 @@
 //! 2. The list of [`Slot::mappings`].
 //! 3. The PCM stream lock.
 //! 4. [`Slot::homes`], a spinlock, always inside the stream lock and so with interrupts off: what the sound
-//!    core's silence is written to. Two homes while a ring moves, so that silence is in the one that
+//!    core's silence is written to, and what is synced. Two homes while a ring moves, so that silence is in the one that
 //!    is left, to be copied, and in the one that was copied to.
 
 use crate::{
@@ -141,6 +141,13 @@ impl Slot {
             .locked(|_| core::mem::replace(&mut *self.homes.lock(), homes));
         // Not under the locks: it may be the last reference, which frees the memory.
         drop(old);
+    }
+
+    /// Hands `bytes` bytes from `at` on over between CPU and device. Under the stream lock.
+    pub(crate) fn sync(&self, at: usize, bytes: usize) {
+        for home in self.homes.lock().iter().flatten() {
+            home.sync(at, bytes);
+        }
     }
 
     /// Writes silence from byte `at` on. Under the stream lock.

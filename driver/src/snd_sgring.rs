@@ -8,7 +8,6 @@
 //! # Limitations
 //!
 //! * One PCM device. The card's groups and mixer are not used yet.
-//! * DMA must be coherent and not bounced: the driver does not sync the ring.
 //! * No resume: a suspend stops the streams, and the client has to prepare anew.
 //! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
 //!   moment is followed by what else was in the ring, up to there.
@@ -134,9 +133,10 @@ impl SgringDriver {
             PCM_DEVICE,
             capabilities.playback,
             capabilities.capture,
-            match card.sram {
-                None => Access::Linear,
-                Some(_) => Access::Driver,
+            match (card.sync(), &card.sram) {
+                (Some(_), _) => Access::Synced,
+                (None, Some(_)) => Access::Driver,
+                (None, None) => Access::Linear,
             },
         )?;
         if card.sram.is_some() {

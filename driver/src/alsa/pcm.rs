@@ -67,6 +67,9 @@ pub(crate) enum Access {
     Linear,
     /// Through the driver: [`PcmOps::read`], [`PcmOps::write`], [`PcmOps::silence`].
     Driver,
+    /// Through the driver, which is also told when the client has written or read: [`PcmOps::ack`]. For
+    /// substreams with [`super::Info::EXPLICIT_SYNC`].
+    Synced,
 }
 
 /// A driver's PCM.
@@ -106,6 +109,9 @@ pub(crate) trait PcmOps: Sized + 'static {
 
     /// The position in the ring, in frames, below the ring's length.
     fn pointer(stream: Pin<&Self::Stream>, substream: &Locked<'_>) -> u32;
+
+    /// The client's position has changed. Only with [`Access::Synced`].
+    fn ack(stream: Pin<&Self::Stream>, substream: &Locked<'_>) -> Result;
 
     /// Whether this part of the ring may be mapped, in this way. Maps nothing.
     fn mmap(stream: Pin<&Self::Stream>, mapping: Mapping, mode: MapMode) -> Result;
@@ -170,7 +176,7 @@ impl<T: PcmOps> Adapter<T> {
         page: None,
         mmap: Some(mmap::mmap::<T>),
         // No `ack`: it is not called for a client that advances its mapped control record, so
-        // nothing may depend on it.
+        // nothing may depend on it where such records are mapped.
         ack: None,
     };
 
@@ -180,10 +186,16 @@ impl<T: PcmOps> Adapter<T> {
         ..Self::OPS
     };
 
+    const OPS_SYNCED: sys::snd_pcm_ops = sys::snd_pcm_ops {
+        ack: Some(Self::ack),
+        ..Self::OPS_DRIVER
+    };
+
     pub(super) const fn ops(access: Access) -> &'static sys::snd_pcm_ops {
         match access {
             Access::Linear => &Self::OPS,
             Access::Driver => &Self::OPS_DRIVER,
+            Access::Synced => &Self::OPS_SYNCED,
         }
     }
 
@@ -390,6 +402,19 @@ impl<T: PcmOps> Adapter<T> {
         // SAFETY: The substream is open during the call.
         unsafe { Self::notifier(substream) }.quiesce();
         0
+    }
+
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open, its stream lock held.
+    unsafe extern "C" fn ack(substream: *mut sys::snd_pcm_substream) -> c_int {
+        from_result(|| {
+            // SAFETY: `ack` is running for `substream`.
+            let locked = unsafe { Locked::from_raw(substream) };
+            // SAFETY: The substream is open during the call.
+            T::ack(unsafe { Self::stream(substream) }, &locked)?;
+            Ok(0)
+        })
     }
 
     /// # Safety

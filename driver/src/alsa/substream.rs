@@ -46,6 +46,8 @@ impl Info {
             | sys::SNDRV_PCM_INFO_BLOCK_TRANSFER,
     );
     pub(crate) const PAUSE: Self = Self(sys::SNDRV_PCM_INFO_PAUSE);
+    /// The client has to say by a call how far it has got, before the card and after it.
+    pub(crate) const EXPLICIT_SYNC: Self = Self(sys::SNDRV_PCM_INFO_EXPLICIT_SYNC);
     pub(crate) const NO_PERIOD_WAKEUP: Self = Self(sys::SNDRV_PCM_INFO_NO_PERIOD_WAKEUP);
     /// The card is told where a drain ends and stops exactly there: no silence needs to follow.
     pub(crate) const DRAIN: Self =

@@ -4,7 +4,8 @@
 //!
 //! A sound driver allocates its DMA memory in `hw_params`, called for an open file that may outlive
 //! the device. Kernel interfaces that create device-managed resources ask for `&Device<Bound>`;
-//! [`Binding::with`] hands one out while it keeps unbinding waiting.
+//! [`Binding::with`] hands one out while it keeps unbinding waiting, [`Binding::atomically`] does so where
+//! nobody may sleep.
 
 use kernel::{
     device::{
@@ -19,6 +20,7 @@ use kernel::{
     },
     new_mutex, pci,
     prelude::*,
+    revocable::Revocable,
     sync::{
         aref::ARef,
         Arc,
@@ -30,12 +32,14 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// While `bound` is locked and true, the device is bound to this driver.
+/// While `bound` is locked and true, and while `alive` is accessed, the device is bound to this driver.
 #[pin_data]
 pub(crate) struct Binding {
     dev: ARef<Device>,
     #[pin]
     bound: Mutex<bool>,
+    #[pin]
+    alive: Revocable<ARef<Device>>,
 }
 
 /// Ends the binding at the latest when the device's managed resources are released.
@@ -71,7 +75,8 @@ impl Binding {
                 // INVARIANT: `dev` is bound now; the guard below clears the flag, under the lock,
                 // before the device can become unbound.
                 bound <- new_mutex!(true),
-            }),
+                alive <- Revocable::new(ARef::from(&**dev)),
+            }? Error),
             GFP_KERNEL,
         )?;
         devres::register(dev, EndAtUnbind(binding.clone()), GFP_KERNEL)?;
@@ -92,10 +97,20 @@ impl Binding {
         f(unsafe { self.dev.as_bound() })
     }
 
-    /// Ends the binding: waits for a [`Self::with`] under way and fails all later ones.
+    /// Runs `f` with the device, which stays bound until `f` returns; not after [`Self::end`]. Any
+    /// context; `f` may not sleep.
+    pub(crate) fn atomically(&self, f: impl FnOnce(&Device<Bound>)) {
+        if let Some(dev) = self.alive.try_access() {
+            // SAFETY: By the type invariant, as `dev` is held until after `f` has returned.
+            f(unsafe { dev.as_bound() });
+        }
+    }
+
+    /// Ends the binding: waits for calls of `f` under way and makes no later ones.
     ///
     /// To be called when unbinding begins, so that no resource is created in the middle of it.
     pub(crate) fn end(&self) {
         *self.bound.lock() = false;
+        self.alive.revoke();
     }
 }

@@ -13,14 +13,24 @@
 //! So the memory comes from the page allocator through `vmalloc()`, never from `dma_alloc_coherent()`,
 //! for whose memory `virt_to_page()` is undefined and which must not outlive the device
 //! (kernel/dma/mapping.c).
+//!
+//! Where the device does not see what the CPU writes, or sees a copy (M14), each stretch of the ring is handed
+//! over when it changes hands: [`ScatterRing::sync`]. Nobody does so behind the driver's back, and where
+//! memory is coherent it costs nothing.
 
-use super::fault::{
-    self,
-    Answer,
-    Mapping,
-    VmFault, //
+use super::{
+    fault::{
+        self,
+        Answer,
+        Mapping,
+        VmFault, //
+    },
+    Binding, //
 };
-use crate::bounds;
+use crate::{
+    bounds,
+    extent, //
+};
 use kernel::{
     bindings,
     device::{
@@ -54,6 +64,9 @@ pub(crate) struct ScatterRing {
     pages: KVVec<*mut bindings::page>,
     area: *mut u8,
     bytes: usize,
+    /// Who knows whether the DMA mapping still exists, where memory must be synced; else nobody is asked.
+    sync: Option<Arc<Binding>>,
+    dir: DataDirection,
 }
 
 // SAFETY: The raw pointers are to memory that `table` owns, and is itself `Send`.
@@ -63,13 +76,27 @@ unsafe impl Send for ScatterRing {}
 unsafe impl Sync for ScatterRing {}
 
 impl ScatterRing {
-    /// Allocates a zeroed ring of `bytes` bytes, rounded up to pages, and maps it for DMA.
+    /// Allocates a zeroed ring of `bytes` bytes, rounded up to pages, and maps it for DMA: for the device to
+    /// read from, or to write to.
+    ///
+    /// With `sync`, which is of `dev`, the ring may be one that is to be synced.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for no bytes, `ENOMEM`, or what the DMA layer says; `EIO` where the device would
-    /// not see the pages themselves but a copy, which nobody here keeps up to date.
-    pub(crate) fn new(dev: &Device<Bound>, bytes: usize, dir: DataDirection) -> Result<Arc<Self>> {
+    /// `EINVAL` for no bytes, `ENOMEM`, or what the DMA layer says; `EIO` where the ring must be synced
+    /// and may not.
+    pub(crate) fn new(
+        dev: &Device<Bound>,
+        bytes: usize,
+        playback: bool,
+        sync: Option<&Arc<Binding>>,
+    ) -> Result<Arc<Self>> {
+        let dir = match (playback, sync) {
+            (true, _) => DataDirection::ToDevice,
+            (false, None) => DataDirection::FromDevice,
+            // What the CPU has put there, as when the ring moves, is not to be lost to an older copy.
+            (false, Some(_)) => DataDirection::Bidirectional,
+        };
         let size = page_align(bytes).filter(|&size| size != 0).ok_or(EINVAL)?;
         let mut memory = VVec::<u8>::with_capacity(size, GFP_KERNEL | __GFP_ZERO)?;
         let area = memory.as_mut_ptr();
@@ -79,16 +106,19 @@ impl ScatterRing {
             pages.push(page.as_ptr(), GFP_KERNEL)?;
         }
         let table = KBox::pin_init(SGTable::new(dev, memory, dir, GFP_KERNEL), GFP_KERNEL)?;
-        if table
+        let sync = match table
             .iter()
             .any(|segment| needs_sync(dev, segment.dma_address()))
         {
-            dev_err!(
-                dev,
-                "DMA of this device is bounced or not coherent: not supported\n"
-            );
-            return Err(EIO);
-        }
+            false => None,
+            true => match sync {
+                Some(binding) => Some(binding.clone()),
+                None => {
+                    dev_err!(dev, "DMA is bounced now, and was not at probe\n");
+                    return Err(EIO);
+                }
+            },
+        };
 
         #[cfg(planted)]
         super::planted::made(dev, &pages);
@@ -101,9 +131,59 @@ impl ScatterRing {
                 pages,
                 area,
                 bytes,
+                sync,
+                dir,
             },
             GFP_KERNEL,
         )?)
+    }
+
+    /// Whether [`Self::sync`] is called for.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.sync.is_some()
+    }
+
+    /// Hands `bytes` bytes from `at` on over: to the device in a ring that it reads, to the CPU in one that
+    /// it writes. Nothing where memory is coherent, nor after unbind. Any context.
+    pub(crate) fn sync(&self, at: usize, bytes: usize) {
+        self.hand_over(at, bytes, self.dir == DataDirection::ToDevice);
+    }
+
+    fn hand_over(&self, at: usize, bytes: usize, to_device: bool) {
+        let Some(binding) = &self.sync else {
+            return;
+        };
+        binding.atomically(|dev| {
+            // CAST: `Device` is a transparent wrapper of `struct device`.
+            let dev = core::ptr::from_ref(dev).cast_mut().cast();
+            let mut start = 0usize;
+            for segment in self.table.iter() {
+                let length = segment.dma_len() as usize;
+                if let Some((skip, count)) = extent::overlap(start, length, at, bytes) {
+                    let address = segment.dma_address() + skip as u64;
+                    // SAFETY: The device is bound, so its mapping of this ring exists; `count` bytes from
+                    // `address` on are in one segment of it, and the direction is the mapping's.
+                    unsafe {
+                        if to_device {
+                            bindings::__dma_sync_single_for_device(
+                                dev,
+                                address,
+                                count,
+                                self.dir.into(),
+                            )
+                        } else {
+                            bindings::__dma_sync_single_for_cpu(
+                                dev,
+                                address,
+                                count,
+                                self.dir.into(),
+                            )
+                        }
+                    };
+                }
+                start = start.saturating_add(length);
+            }
+        });
     }
 
     /// Bytes of the ring, as asked for.
@@ -129,7 +209,7 @@ impl ScatterRing {
         }
     }
 
-    /// Writes `data` from byte `at` on. Any context.
+    /// Writes `data` from byte `at` on, for the device to see. Any context.
     ///
     /// # Errors
     ///
@@ -139,16 +219,20 @@ impl ScatterRing {
         // SAFETY: `range()` has checked it. Users and the device may access the memory at the same time,
         // which there are no references into: C's memcpy(), not a copy between references.
         unsafe { bindings::memcpy(to.cast(), data.as_ptr().cast(), data.len()) };
+        self.hand_over(at, data.len(), true);
         Ok(())
     }
 
-    /// Reads from byte `at` on. Any context.
+    /// Reads from byte `at` on, what the device has written there too. Any context.
     ///
     /// # Errors
     ///
     /// As [`Self::write`].
     pub(crate) fn read(&self, at: usize, data: &mut [u8]) -> Result {
         let from = self.range(at, data.len())?;
+        if self.dir != DataDirection::ToDevice {
+            self.hand_over(at, data.len(), false);
+        }
         // SAFETY: As in `write()`.
         unsafe { bindings::memcpy(data.as_mut_ptr().cast(), from.cast(), data.len()) };
         Ok(())
