@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::accel::Accel;
 use crate::argv::{self, Fds, Files};
-use crate::config::{Config, Sink, Stdin};
+use crate::config::{Config, Kernel, Sink, Stdin};
 use crate::error::{Error, Kind};
 use crate::initrd;
 use crate::layout::Layout;
@@ -307,7 +307,10 @@ impl Parts<'_> {
             events,
             sender: sender.clone(),
             dir: dir.clone(),
-            config: config.clone(),
+            config: Config {
+                boot_timeout: Kernel::slowness(&self.release) * config.boot_timeout,
+                ..config.clone()
+            },
             stopper: stopper.clone(),
             accel: self.accel,
             started: Instant::now(),

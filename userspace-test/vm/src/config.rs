@@ -85,6 +85,12 @@ impl Kernel {
             ""
         }
     }
+
+    /// How many times as long as the stock kernel a kernel of `release` may be
+    /// silent: a debug kernel boots with some seconds of work between two lines.
+    pub(crate) fn slowness(release: &str) -> u32 {
+        if release.ends_with("+debug") { 4 } else { 1 }
+    }
 }
 
 /// What the command reads from its standard input.
