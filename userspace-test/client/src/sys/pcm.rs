@@ -43,6 +43,8 @@ pub struct OpenOptions {
     /// Keep `O_NONBLOCK` on the open file: [`Pcm::writei`], [`Pcm::readi`] and [`Pcm::drain`] then
     /// return `EAGAIN` instead of waiting.
     pub nonblock: bool,
+    /// `O_APPEND`: share a substream that somebody has open, on a PCM that has one of this direction.
+    pub append: bool,
 }
 
 /// The state of a substream, `SNDRV_PCM_STATE_*`.
@@ -509,8 +511,8 @@ impl Pcm {
     ///
     /// # Errors
     ///
-    /// `ENOENT` or `ENODEV`: no such device; `EBUSY`: every substream is taken; `EACCES`: not
-    /// permitted; others as `open(2)`.
+    /// `ENOENT` or `ENODEV`: no such device; `EBUSY`: every substream is taken; `EBADFD`: nobody has the
+    /// one to be shared; `EACCES`: not permitted; others as `open(2)`.
     pub fn open(
         card: u32,
         device: u32,
@@ -542,8 +544,10 @@ impl Pcm {
         } else {
             libc::O_NONBLOCK
         };
+        let append = if options.append { libc::O_APPEND } else { 0 };
+        let flags = mode | nonblock | append | libc::O_CLOEXEC;
         // SAFETY: `path` is a C string that outlives the call.
-        let fd = unsafe { libc::open(path.as_ptr(), mode | nonblock | libc::O_CLOEXEC) };
+        let fd = unsafe { libc::open(path.as_ptr(), flags) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
