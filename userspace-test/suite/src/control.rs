@@ -136,6 +136,31 @@ impl Control {
     }
 }
 
+/// Substream 0 of every PCM of the card for this thread, as long as it lives: what it opens is that one, or
+/// `EBUSY` when somebody has it, however many there are.
+#[derive(Debug)]
+pub struct OnlyFirst(#[allow(dead_code)] File);
+
+impl OnlyFirst {
+    /// From now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Control::of`], or the errno of the request.
+    pub fn new() -> io::Result<Self> {
+        // `_IOW('U', 0x32, int)`
+        const PCM_PREFER_SUBDEVICE: libc::Ioctl = (1 << 30 | 4 << 16 | 0x55 << 8 | 0x32) as _;
+        let path = format!("/dev/snd/controlC{}", card::number()?);
+        let card = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut first: libc::c_int = 0;
+        // SAFETY: The request reads one int.
+        match unsafe { libc::ioctl(card.as_raw_fd(), PCM_PREFER_SUBDEVICE, &raw mut first) } {
+            0 => Ok(Self(card)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// A control element with another value for a while.
 #[derive(Debug)]
 pub struct Changed(Control, u32);

@@ -65,6 +65,16 @@ impl Child {
         })
     }
 
+    /// Whether it waits in system call number `call` (`SYS_*`).
+    ///
+    /// # Errors
+    ///
+    /// As for reading /proc/PID/syscall.
+    pub fn waits_in(&self, call: libc::c_long) -> io::Result<bool> {
+        let text = std::fs::read_to_string(format!("/proc/{}/syscall", self.0))?;
+        Ok(text.split_whitespace().next() == Some(&call.to_string()))
+    }
+
     /// `SIGKILL`.
     pub fn kill(&self) {
         // SAFETY: The child is ours and was not waited for.

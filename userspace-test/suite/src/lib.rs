@@ -11,12 +11,14 @@
 #![deny(unsafe_code)]
 
 pub mod binding;
+pub mod board;
 pub mod card;
 pub mod clock;
 pub mod control;
 pub mod fork;
 pub mod kmsg;
 pub mod node;
+pub mod oss;
 pub mod param;
 pub mod pat;
 pub mod pipe;

@@ -76,6 +76,19 @@ pub fn free_memory() -> io::Result<u64> {
     field(&fs::read_to_string("/proc/meminfo")?, "MemFree")
 }
 
+/// `MemFree` and the kernel's own objects that are in use (`SUnreclaim`), in kB, when what the kernel keeps for
+/// later has been given back.
+///
+/// # Errors
+///
+/// As for /proc/sys/vm/drop_caches and /proc/meminfo.
+pub fn settled_memory() -> io::Result<(u64, u64)> {
+    // Page cache, dentries, inodes.
+    fs::write("/proc/sys/vm/drop_caches", "3")?;
+    let text = fs::read_to_string("/proc/meminfo")?;
+    Ok((field(&text, "MemFree")?, field(&text, "SUnreclaim")?))
+}
+
 /// `VmLck` of this process, in kB.
 ///
 /// # Errors

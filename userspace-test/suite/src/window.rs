@@ -239,6 +239,28 @@ impl Window {
         unsafe { at.write_volatile(stamp) };
     }
 
+    fn word_at(&self, offset: usize) -> *mut u64 {
+        assert!(
+            offset % 8 == 0 && offset + 8 <= self.bytes,
+            "word {offset} of a window of {}",
+            self.bytes
+        );
+        self.byte(offset).cast()
+    }
+
+    /// The 64-bit word at `offset`, a multiple of 8.
+    #[must_use]
+    pub fn word(&self, offset: usize) -> u64 {
+        // SAFETY: As in `get()`; aligned.
+        unsafe { self.word_at(offset).read_volatile() }
+    }
+
+    /// Sets the word that [`Self::word`] reads.
+    pub fn set_word(&self, offset: usize, word: u64) {
+        // SAFETY: As in `word()`.
+        unsafe { self.word_at(offset).write_volatile(word) };
+    }
+
     /// Reads a byte of every page.
     pub fn touch(&self) {
         for index in 0..self.pages() {
