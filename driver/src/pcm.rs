@@ -33,6 +33,7 @@ use crate::{
             self,
             MapMode, //
         },
+        trace,
         Mappings,
         ScatterRing, //
     },
@@ -48,6 +49,7 @@ use crate::{
 };
 use kernel::{
     mm::virt::VmaNew,
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         atomic::{
@@ -160,6 +162,19 @@ impl Stream {
         }
     }
 
+    /// Takes a ring that goes away out of the mappings that it may still have.
+    ///
+    /// A native client has none then, the sound core sees to that. One of OSS emulation may get another ring
+    /// while it has this one mapped.
+    fn revoke(&self, place: &Option<Configured>) {
+        if let Some(configured) = place {
+            let bytes = configured.ring.bytes();
+            if self.slot.mappings.revoke(bytes) {
+                trace::revoke(self.index, bytes.div_ceil(PAGE_SIZE));
+            }
+        }
+    }
+
     fn command(&self, command: u32) -> Result {
         self.card
             .registers
@@ -259,10 +274,13 @@ impl PcmOps for Pcm {
         // A stream that was prepared has a table of the old pages.
         stream.halt();
         slot.silence_goes_to([Some(home), None]);
-        let old = slot.ring.lock().replace(Configured {
+        let mut place = slot.ring.lock();
+        stream.revoke(&place);
+        let old = place.replace(Configured {
             ring,
             params: chosen,
         });
+        drop(place);
         drop(old);
         Ok(memory)
     }
@@ -271,7 +289,10 @@ impl PcmOps for Pcm {
         stream.halt();
         let slot = &stream.slot;
         slot.silence_goes_to([None, None]);
-        let old = slot.ring.lock().take();
+        let mut place = slot.ring.lock();
+        stream.revoke(&place);
+        let old = place.take();
+        drop(place);
         drop(old);
     }
 

@@ -98,10 +98,11 @@ impl Mappings {
         }
     }
 
-    /// Takes the first `bytes` bytes of the ring out of all mappings: the next touch is a fault.
+    /// Takes the first `bytes` bytes of the ring out of all mappings: the next touch is a fault. Whether there
+    /// are any.
     ///
     /// May take those of other rings of the same node with it, which costs them a fault. May sleep.
-    pub(crate) fn revoke(&self, bytes: usize) {
+    pub(crate) fn revoke(&self, bytes: usize) -> bool {
         let nodes = self.nodes.lock();
         for node in nodes.iter() {
             // SAFETY: By the type invariant. Offset 0 is where a ring begins; 1 takes private copies too,
@@ -110,5 +111,6 @@ impl Mappings {
                 bindings::unmap_mapping_range(node.space.as_ptr(), 0, bytes as bindings::loff_t, 1)
             };
         }
+        !nodes.is_empty()
     }
 }
