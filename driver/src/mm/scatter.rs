@@ -98,7 +98,9 @@ impl ScatterRing {
             (false, Some(_)) => DataDirection::Bidirectional,
         };
         let size = page_align(bytes).filter(|&size| size != 0).ok_or(EINVAL)?;
-        let mut memory = VVec::<u8>::with_capacity(size, GFP_KERNEL | __GFP_ZERO)?;
+        // Without a line in the log when there is no memory: any user may ask for more than there is.
+        let flags = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN;
+        let mut memory = VVec::<u8>::with_capacity(size, flags)?;
         let area = memory.as_mut_ptr();
 
         let mut pages = KVVec::with_capacity(size / PAGE_SIZE, GFP_KERNEL)?;

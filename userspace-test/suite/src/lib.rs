@@ -15,6 +15,7 @@ pub mod board;
 pub mod card;
 pub mod clock;
 pub mod control;
+pub mod fail;
 pub mod fork;
 pub mod kmsg;
 pub mod node;

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Allocations that fail when told (Documentation/fault-injection/fault-injection.rst), one at a time, by number.
+
+use crate::tap::{Outcome, Stop, note};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const DEBUGFS: &str = "/sys/kernel/debug";
+
+/// What shall fail: any allocation, also of one page, also one that could wait. Nothing is logged.
+const SETTINGS: [(&str, &str); 8] = [
+    ("failslab/ignore-gfp-wait", "N"),
+    ("failslab/verbose", "0"),
+    ("fail_page_alloc/ignore-gfp-wait", "N"),
+    ("fail_page_alloc/ignore-gfp-highmem", "N"),
+    ("fail_page_alloc/min-order", "0"),
+    ("fail_page_alloc/verbose", "0"),
+    // Comes with them, as a copy from or to user space that fails: EFAULT.
+    ("fail_usercopy/verbose", "0"),
+    ("fail_usercopy/probability", "0"),
+];
+
+/// This thread's next allocations.
+#[derive(Debug)]
+pub struct Failures(File);
+
+/// What became of calls of which an allocation failed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Calls with a failure in them.
+    pub injected: u32,
+    /// Calls that succeeded nevertheless.
+    pub survived: u32,
+    /// How the others failed.
+    pub errors: BTreeMap<i32, u32>,
+}
+
+impl Failures {
+    /// For the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Skip`] on a kernel that cannot; else as for writing the settings.
+    pub fn new() -> Result<Self, Stop> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/proc/thread-self/fail-nth");
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Stop::Skip(
+                    "this kernel fails no allocations (CONFIG_FAULT_INJECTION): a debug kernel does"
+                        .into(),
+                ));
+            }
+            file => file?,
+        };
+        for (name, value) in SETTINGS {
+            let path = Path::new(DEBUGFS).join(name);
+            fs::write(&path, value)
+                .map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))?;
+        }
+        Ok(Self(file))
+    }
+
+    fn arm(&self, number: u32) -> io::Result<()> {
+        self.0.write_all_at(number.to_string().as_bytes(), 0)
+    }
+
+    /// Ends it; whether the failure has come.
+    fn disarm(&self) -> io::Result<bool> {
+        let mut text = [0; 16];
+        // Reading and writing copy from and to user space themselves, which is counted: a failure here has
+        // not come before.
+        let come = match self.0.read_at(&mut text, 0) {
+            Ok(_) => text[0] == b'0',
+            Err(_) => false,
+        };
+        while let Err(error) = self.arm(0) {
+            if error.raw_os_error() != Some(libc::EFAULT) {
+                return Err(error);
+            }
+        }
+        Ok(come)
+    }
+
+    /// Runs `call` with its allocation `number` failing, the first is 1. `None`: it has fewer.
+    fn once<T>(
+        &self,
+        number: u32,
+        call: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<Option<io::Result<T>>> {
+        self.arm(number)?;
+        let result = call();
+        Ok(self.disarm()?.then_some(result))
+    }
+
+    /// For every allocation of `call`, on a state that `before` makes: lets it fail, demands one of `errors` or
+    /// success, and hands state and result to `after`. In the end the call without a failure must
+    /// succeed.
+    ///
+    /// # Errors
+    ///
+    /// A failure that names `what` and the allocation.
+    pub fn each<S, T>(
+        &self,
+        what: &str,
+        errors: &[i32],
+        before: impl Fn() -> Result<S, Stop>,
+        call: impl Fn(&mut S) -> io::Result<T>,
+        after: impl Fn(S, io::Result<T>) -> Outcome,
+    ) -> Result<Tally, Stop> {
+        let mut tally = Tally::default();
+        for number in 1.. {
+            let mut state = before()?;
+            let Some(result) = self.once(number, || call(&mut state))? else {
+                break;
+            };
+            tally.injected += 1;
+            match &result {
+                Ok(_) => tally.survived += 1,
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    if !errors.contains(&errno) {
+                        return Err(Stop::Fail(format!("{what}, allocation {number}: {error}")));
+                    }
+                    *tally.errors.entry(errno).or_insert(0) += 1;
+                }
+            }
+            after(state, result).map_err(|stop| match stop {
+                Stop::Fail(reason) => {
+                    Stop::Fail(format!("{what}, after allocation {number}: {reason}"))
+                }
+                skip => skip,
+            })?;
+        }
+        let mut state = before()?;
+        let result = call(&mut state)
+            .map_err(|error| Stop::Fail(format!("{what}, nothing fails: {error}")))?;
+        after(state, Ok(result))?;
+        note(format_args!("{what}: {tally:?}"));
+        Ok(tally)
+    }
+}
