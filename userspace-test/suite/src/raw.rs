@@ -2,8 +2,10 @@
 //! Calls of a PCM file that no well-behaved client needs.
 #![allow(unsafe_code)]
 
+use crate::window::Window;
 use cpal_alsa_mmap::sys::{Pcm, uapi};
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 fn bare(pcm: &Pcm, request: libc::c_ulong) -> io::Result<()> {
     // SAFETY: The request carries no argument.
@@ -73,6 +75,36 @@ pub fn channel_info(pcm: &Pcm, channel: u32) -> io::Result<uapi::ChannelInfo> {
 pub fn delete_module(name: &std::ffi::CStr) -> io::Result<()> {
     // SAFETY: A C string and flags.
     match unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Registers `window` with a new userfaultfd for pages that are missing: `UFFDIO_REGISTER`.
+///
+/// # Errors
+///
+/// The errno of `userfaultfd(2)` or of the request.
+pub fn userfault(window: &Window) -> io::Result<()> {
+    const API: libc::Ioctl = 0xc018_aa3f_u32 as _;
+    const REGISTER: libc::Ioctl = 0xc020_aa00_u32 as _;
+    // SAFETY: Flags only.
+    let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: A descriptor that was just made and that nobody else has.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) };
+    // UFFD_API, no features; what the kernel can.
+    let mut api = [0xaa_u64, 0, 0];
+    // SAFETY: The request's three words.
+    if unsafe { libc::ioctl(fd.as_raw_fd(), API, api.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Start, length, UFFDIO_REGISTER_MODE_MISSING, what can be done then.
+    let mut range = [window.address() as u64, window.bytes() as u64, 1, 0];
+    // SAFETY: The request's four words. It changes nothing but who answers faults, and ends with `fd`.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), REGISTER, range.as_mut_ptr()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -2,8 +2,9 @@
 //! The mapped control record belongs to user space: whatever is written there may spoil the sound of the one who
 //! does it, and nothing else.
 
-use cpal_alsa_mmap::sys::{ControlPage, OpenOptions, Pcm, SwParams, SyncRequest};
+use cpal_alsa_mmap::sys::{Access, ControlPage, OpenOptions, Pcm, State, SwParams, SyncRequest};
 use sgring_suite::card::{self, Config};
+use sgring_suite::control::Control;
 use sgring_suite::ensure;
 use sgring_suite::fork::Child;
 use sgring_suite::kmsg::Watch;
@@ -24,6 +25,11 @@ fn main() -> ExitCode {
             "scribbled_before_each_call",
             "control record: random values before each call",
             before_each_call,
+        ),
+        Test(
+            "scribbled_while_moving_and_draining",
+            "control record, M17: random values while the ring moves and drains: an end or an xrun, no hang",
+            while_moving_and_draining,
         ),
     ])
 }
@@ -105,6 +111,66 @@ fn while_streaming() -> Outcome {
         end == sgring_suite::fork::End::Signal(libc::SIGKILL),
         "the scribbler: {end:?}"
     );
+    drop(pcm);
+    note(format_args!("{counts:?}"));
+    watch.quiet()?;
+    card::plays()
+}
+
+fn while_moving_and_draining() -> Outcome {
+    const ROUNDS: usize = 40;
+    let config = Config {
+        access: Access::MmapInterleaved,
+        ..Config::stereo(240, 4)
+    };
+    let mut random = Random::new();
+    let mut watch = Watch::new()?;
+    let mut counts = BTreeMap::new();
+    let memory = Control::playback_memory()?.changed(0)?;
+    let (pcm, boundary) = open(&config)?;
+    let window = config.map(&pcm)?;
+    pcm.set_nonblock(false)?;
+    let mut theirs = random.branch(1);
+    let scribbler = Child::spawn(|| {
+        let Ok(page) = ControlPage::new(&pcm) else {
+            return 1;
+        };
+        loop {
+            page.set_appl_ptr(value(&mut theirs, boundary));
+            page.set_avail_min(value(&mut theirs, boundary));
+        }
+    })?;
+    for _ in 0..ROUNDS {
+        pcm.prepare()?;
+        // An appl_ptr without anything to play is refused: until the scribbler has another one.
+        while let Err(error) = pcm.start() {
+            ensure!(error.raw_os_error() == Some(libc::EPIPE), "start: {error}");
+            let _ = pcm.poll(Some(Duration::from_millis(1)));
+        }
+        for _ in 0..random.below(6) {
+            window.set(random.below(window.bytes()), 0x22);
+            memory.set(random.below(3) as u32)?;
+            let _ = pcm.poll(Some(Duration::from_millis(1)));
+        }
+        let drained = pcm.drain();
+        let state = pcm.status()?.state;
+        let outcome = match drained {
+            Ok(()) => format!("{state:?}"),
+            Err(error) => format!("{state:?}: {error}"),
+        };
+        ensure!(
+            matches!(state, State::Setup | State::Xrun),
+            "after a drain: {outcome}"
+        );
+        *counts.entry(outcome).or_insert(0) += 1;
+    }
+    scribbler.kill();
+    let end = scribbler.wait()?;
+    ensure!(
+        end == sgring_suite::fork::End::Signal(libc::SIGKILL),
+        "the scribbler: {end:?}"
+    );
+    drop(window);
     drop(pcm);
     note(format_args!("{counts:?}"));
     watch.quiet()?;
