@@ -193,7 +193,10 @@ fn copied(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let mut result = Ok(());
     for program in ["aplay", "sgring-play"].iter().chain(&BOUNCED) {
         if !said.lines().any(|l| l == format!("{program}: 0")) {
-            result = result.and(Err(format!("{program} failed:\n{said}{}", outcome.stderr())));
+            result = result.and(Err(format!(
+                "{program} failed:\n{said}{}",
+                outcome.stderr()
+            )));
         }
     }
     for (clip, heard) in clips.iter().zip(&wav) {
