@@ -24,7 +24,9 @@
 #include "sgring_int.h"
 #include "trace.h"
 
-#define SGRING_EXP_CAP  0x80    /* PCI Express capability in config space */
+/* Capabilities in config space; MSI-X has found a place below. */
+#define SGRING_EXP_CAP  0x80
+#define SGRING_PM_CAP   0xc0
 
 /* ---- migration ---------------------------------------------------------- */
 
@@ -47,8 +49,47 @@ static const VMStateDescription vmstate_sgring = {
                                              vmstate_sgring_stream,
                                              SGRingStream),
         VMSTATE_END_OF_LIST()
+    },
+    .subsections = (const VMStateDescription * const []) {
+        &vmstate_sgring_event,
+        NULL
     }
 };
+
+/* ---- power -------------------------------------------------------------- */
+
+static uint8_t sgring_power_state(PCIDevice *pdev)
+{
+    return pdev->config[SGRING_PM_CAP + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK;
+}
+
+/*
+ * The state of a card of version 1.1, which cannot do this, is welcome: it
+ * goes on without.  So the core must not compare what this adds.
+ */
+static void sgring_power_realize(PCIDevice *pdev)
+{
+    int ret = pci_pm_init(pdev, SGRING_PM_CAP, &error_abort);
+
+    assert(ret == SGRING_PM_CAP);       /* nothing else claims that offset */
+    pci_set_word(pdev->config + SGRING_PM_CAP + PCI_PM_PMC, 3);
+    pci_set_word(pdev->wmask + SGRING_PM_CAP + PCI_PM_CTRL,
+                 PCI_PM_CTRL_STATE_MASK);
+    memset(pdev->cmask + SGRING_PM_CAP, 0, PCI_PM_SIZEOF);
+    pdev->cmask[PCI_CAPABILITY_LIST] = 0;
+}
+
+/* [D-140] */
+static void sgring_write_config(PCIDevice *pdev, uint32_t addr, uint32_t val,
+                                int len)
+{
+    uint8_t was = sgring_power_state(pdev);
+
+    sgring_config_write(pdev, addr, val, len);
+    if (!was && sgring_power_state(pdev)) {
+        sgring_card_reset(SGRING(pdev));
+    }
+}
 
 /* ---- device ------------------------------------------------------------- */
 
@@ -116,6 +157,8 @@ static void sgring_realize(PCIDevice *pdev, Error **errp)
         assert(ret > 0);        /* nothing else claims that offset */
     }
 
+    sgring_power_realize(pdev);
+
     memory_region_init_io(&s->regs, OBJECT(s), &sgring_mmio_ops, s,
                           "sgring-regs", SGRING_REGS_SIZE);
     pci_register_bar(pdev, SGRING_BAR_REGS,
@@ -159,6 +202,8 @@ static void sgring_instance_init(Object *obj)
 {
     /* Decides the size of config space, before the bus is known. */
     PCI_DEVICE(obj)->cap_present |= QEMU_PCI_CAP_EXPRESS;
+    SGRING(obj)->events.jacks = SGRING_JACKS_ALL;
+    SGRING(obj)->faults.stream = SGRING_FAULT_ALL;
 }
 
 static const Property sgring_properties[] = {
@@ -180,7 +225,7 @@ static void sgring_class_init(ObjectClass *klass, void *data)
     k->realize = sgring_realize;
     k->exit = sgring_exit;
     k->config_read = sgring_config_read;
-    k->config_write = sgring_config_write;
+    k->config_write = sgring_write_config;
     k->vendor_id = SGRING_PCI_VENDOR;
     k->device_id = SGRING_PCI_DEVICE;
     k->class_id = SGRING_PCI_CLASS;
@@ -190,6 +235,7 @@ static void sgring_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &vmstate_sgring;
     device_class_set_props(dc, sgring_properties);
     set_bit(DEVICE_CATEGORY_SOUND, dc->categories);
+    sgring_jacks_class_init(klass);
     sgring_faults_class_init(klass);
 
     object_class_property_set_description(klass, "tap",

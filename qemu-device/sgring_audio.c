@@ -26,7 +26,6 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
-#include "sgring_format.h"
 #include "sgring_int.h"
 #include "trace.h"
 
@@ -232,10 +231,7 @@ uint64_t sgring_audio_delay(const SGRingStream *st)
 void sgring_audio_push(SGRingStream *st, const uint8_t *buf, uint32_t frames)
 {
     SGRingVoice *v = st->voice;
-    uint32_t format = st->cfg.format;
-    uint32_t sample = sgring_sample_bytes(format);
-    uint32_t second = st->cfg.channels == 2 ? sample : 0;
-    uint32_t tail, i;
+    uint32_t tail, n;
 
     if (!v || !v->sw) {
         return;
@@ -252,14 +248,9 @@ void sgring_audio_push(SGRingStream *st, const uint8_t *buf, uint32_t frames)
         trace_sgring_fifo_drop(st->index, drop, st->drops);
     }
     tail = (v->head + v->fill) % v->size;
-    for (i = 0; i < frames; i++) {
-        int32_t *frame = v->fifo + 2 * (size_t)tail;
-
-        frame[0] = sgring_sample_to_s32(format, buf);
-        frame[1] = sgring_sample_to_s32(format, buf + second);
-        buf += st->frame_bytes;
-        tail = tail + 1 == v->size ? 0 : tail + 1;
-    }
+    n = MIN(frames, v->size - tail);
+    sgring_mix_out(st, buf, n, v->fifo + 2 * (size_t)tail);
+    sgring_mix_out(st, buf + n * st->frame_bytes, frames - n, v->fifo);
     v->fill += frames;
     sgring_voice_kick(v);
 }

@@ -43,6 +43,11 @@ static uint32_t sgring_refuse(SGRingStream *st, uint32_t cmd, uint32_t err)
     return err;
 }
 
+uint32_t sgring_burst_of(const SGRingConfig *c)
+{
+    return c->burst ? c->burst : MIN(c->period, MAX(c->rate / 1000, 1));
+}
+
 /* [D-20] The first value that does not fit decides. */
 uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
                              uint32_t group)
@@ -69,6 +74,10 @@ uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
     if (c->burst > c->period || c->burst > SGRING_BURST_MAX) {
         return SGRING_ERR_BAD_BURST;
     }
+    if (c->begin > SGRING_BEGIN_MAX ||
+        c->begin % c->period % sgring_burst_of(c)) {
+        return SGRING_ERR_BAD_BEGIN;
+    }
     if (!sgring_sgt_valid(c->sgt_addr, c->sgt_count)) {
         return SGRING_ERR_BAD_SGT;
     }
@@ -77,6 +86,9 @@ uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
     }
     if (c->status_addr % SGRING_STATUS_SIZE) {
         return SGRING_ERR_BAD_STATUS;
+    }
+    if (c->appl_addr % sizeof(uint64_t)) {
+        return SGRING_ERR_BAD_APPL;
     }
     if (c->flags & ~(SGRING_FLAG_PERIOD_IRQ |
                      (sgring_loop_possible(st) ? SGRING_FLAG_LOOPBACK : 0))) {
@@ -88,13 +100,9 @@ uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
     return SGRING_ERR_NONE;
 }
 
-static uint32_t sgring_default_burst(const SGRingConfig *c)
-{
-    return MIN(c->period, MAX(c->rate / 1000, 1));
-}
-
 static uint32_t sgring_prepare(SGRingStream *st)
 {
+    uint64_t appl;
     uint32_t err;
 
     sgring_free_table(st);
@@ -106,24 +114,27 @@ static uint32_t sgring_prepare(SGRingStream *st)
     }
 
     st->cfg = st->reg;
-    if (!st->cfg.burst) {
-        st->cfg.burst = sgring_default_burst(&st->cfg);
-    }
+    st->cfg.burst = sgring_burst_of(&st->cfg);
     st->frame_bytes = sgring_sample_bytes(st->cfg.format) * st->cfg.channels;
     err = sgring_read_table(st, st->cfg.sgt_addr, st->cfg.sgt_count, &st->sgt);
     if (err) {
         return err;
     }
 
+    if (st->cfg.appl_addr && !sgring_read_appl(st, &appl)) {
+        st->err_addr = st->cfg.appl_addr;
+        return SGRING_ERR_BAD_APPL;
+    }
     st->sgt_count = st->cfg.sgt_count;
     sgring_apply_config(st);
-    st->hw_ptr = 0;
+    st->hw_ptr = st->cfg.begin;
     sgring_seek(st);
-    st->f0 = 0;
+    st->f0 = st->cfg.begin;
     st->t0 = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     st->tstamp = st->t0;
     st->irqs = 0;
     st->late = 0;
+    st->underruns = 0;
     st->swaps = 0;
     st->drops = 0;
     st->err = SGRING_ERR_NONE;
@@ -285,7 +296,9 @@ static uint32_t sgring_execute(SGRingStream *st, uint32_t cmd, int64_t now)
 {
     switch (cmd) {
     case SGRING_CMD_RESET:
-        sgring_cmd_reset(st);
+        if (!st->card->faults.reset_hangs || !sgring_fault_for(st)) {
+            sgring_cmd_reset(st);
+        }
         break;
     case SGRING_CMD_PREPARE:
         return sgring_cmd_prepare(st);
@@ -331,6 +344,20 @@ void sgring_stream_command(SGRingStream *st, uint32_t cmd)
     if (err) {
         sgring_refuse(st, cmd, err);
     }
+    sgring_irq_send(st);
+    if (peer) {
+        sgring_irq_send(peer);
+    }
+}
+
+void sgring_stream_set_level(SGRingStream *st, uint32_t *reg, uint32_t val)
+{
+    SGRingStream *peer = sgring_loop_peer(st);
+
+    if (sgring_moving(st)) {    /* [D-112] */
+        sgring_advance(st, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+    }
+    *reg = val;
     sgring_irq_send(st);
     if (peer) {
         sgring_irq_send(peer);

@@ -85,6 +85,7 @@ bool sgring_publish(SGRingStream *st)
 
 #define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_LATE)
     stl_le_p(TAIL(LATE), st->late);
+    stl_le_p(TAIL(UNDERRUNS), st->underruns);
     stl_le_p(TAIL(SWAPS), st->swaps);
     stl_le_p(TAIL(DROPS), st->drops);
     stq_le_p(TAIL(DELAY), sgring_looped(st) ? sgring_loop_delay(st) :
@@ -92,7 +93,8 @@ bool sgring_publish(SGRingStream *st)
                           sgring_audio_delay(st));
 #undef TAIL
 
-    if (sgring_hits_sram(st->card, line, SGRING_STATUS_SIZE,
+    if (sgring_fault_take(st, &st->card->faults.status_errors) ||
+        sgring_hits_sram(st->card, line, SGRING_STATUS_SIZE,
                          DMA_DIRECTION_FROM_DEVICE)) {
         return false;
     }
@@ -103,10 +105,14 @@ bool sgring_publish(SGRingStream *st)
                         sgring_dma_attrs);
     r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_TSTAMP, st->tstamp,
                         sgring_dma_attrs);
+    if (sgring_fault_take(st, &st->card->faults.torn)) {
+        st->seq++;
+        return r == MEMTX_OK;
+    }
     r |= pci_dma_rw(pdev, line + SGRING_STATUS_LATE, tail, sizeof(tail),
                     DMA_DIRECTION_FROM_DEVICE, sgring_dma_attrs);
-    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_HW_PTR, st->hw_ptr,
-                        sgring_dma_attrs);
+    r |= stq_le_pci_dma(pdev, line + SGRING_STATUS_HW_PTR,
+                        sgring_fault_position(st), sgring_dma_attrs);
     /*
      * A handler still busy with the interrupt before may see this count
      * already, and must then find the position that it is about.
@@ -117,6 +123,39 @@ bool sgring_publish(SGRingStream *st)
     smp_wmb(); /* all changes before even SEQ: the reader's first rmb */
     r |= stl_le_pci_dma(pdev, line + SGRING_STATUS_SEQ, ++st->seq,
                         sgring_dma_attrs);
+    return r == MEMTX_OK;
+}
+
+bool sgring_read_appl(SGRingStream *st, uint64_t *appl)
+{
+    uint64_t addr = st->cfg.appl_addr;
+
+    return !sgring_hits_sram(st->card, addr, sizeof(*appl),
+                             DMA_DIRECTION_TO_DEVICE) &&
+           ldq_le_pci_dma(PCI_DEVICE(st->card), addr, appl,
+                          sgring_dma_attrs) == MEMTX_OK;
+}
+
+/* ---- events ------------------------------------------------------------- */
+
+/* [D-122] The number is 0 while the entry changes; both are 8-byte stores. */
+bool sgring_dma_event(SGRingState *s, uint64_t addr, uint8_t *entry,
+                      uint64_t number)
+{
+    PCIDevice *pdev = PCI_DEVICE(s);
+    MemTxResult r;
+
+    QEMU_BUILD_BUG_ON(SGRING_EVENT_NUMBER != 0);
+    if (sgring_hits_sram(s, addr, SGRING_EVENT_SIZE,
+                         DMA_DIRECTION_FROM_DEVICE)) {
+        return false;
+    }
+    r = stq_le_pci_dma(pdev, addr, 0, sgring_dma_attrs);
+    smp_wmb(); /* no number before any change: the reader's second rmb */
+    r |= pci_dma_rw(pdev, addr + 8, entry + 8, SGRING_EVENT_SIZE - 8,
+                    DMA_DIRECTION_FROM_DEVICE, sgring_dma_attrs);
+    smp_wmb(); /* all changes before the number: the reader's first rmb */
+    r |= stq_le_pci_dma(pdev, addr, number, sgring_dma_attrs);
     return r == MEMTX_OK;
 }
 
@@ -131,6 +170,7 @@ bool sgring_ring_rw(SGRingStream *st, uint32_t frames)
     DMADirection dir = st->capture ? DMA_DIRECTION_FROM_DEVICE :
                                      DMA_DIRECTION_TO_DEVICE;
     uint8_t *buf = st->bounce;
+    bool bad = sgring_fault_take(st, &st->card->faults.data_errors);
 
     while (left) {
         const SGRingSegment *seg = &st->sgt[st->seg];
@@ -138,9 +178,9 @@ bool sgring_ring_rw(SGRingStream *st, uint32_t frames)
         uint32_t n = MIN(MIN(left, seg->len - st->seg_offset),
                          ring_bytes - pos);
 
-        if (seg->flags & SGRING_SEG_SRAM) {
+        if (seg->flags & SGRING_SEG_SRAM && !bad) {
             sgring_sram_rw(st->card, addr, buf, n, dir);
-        } else if (!sgring_dma(st->card, addr, buf, n, dir)) {
+        } else if (bad || !sgring_dma(st->card, addr, buf, n, dir)) {
             st->err_index = st->seg;
             st->err_addr = addr;
             return false;

@@ -72,6 +72,29 @@ int32_t sgring_sample_to_s32(uint32_t format, const uint8_t *p)
     }
 }
 
+void sgring_samples_to_s32(uint32_t format, const uint8_t *p, int32_t *out,
+                           size_t n)
+{
+    size_t bytes = sgring_sample_bytes(format), i;
+
+    switch (format) {           /* the common ones need no call per sample */
+    case SGRING_FMT_S16_LE:
+        for (i = 0; i < n; i++) {
+            out[i] = (int32_t)((uint32_t)lduw_le_p(p + 2 * i) << 16);
+        }
+        break;
+    case SGRING_FMT_S32_LE:
+        for (i = 0; i < n; i++) {
+            out[i] = ldl_le_p(p + 4 * i);
+        }
+        break;
+    default:
+        for (i = 0; i < n; i++) {
+            out[i] = sgring_sample_to_s32(format, p + bytes * i);
+        }
+    }
+}
+
 void sgring_sample_from_s32(uint32_t format, uint8_t *p, int32_t v)
 {
     union {

@@ -15,6 +15,10 @@ uint32_t sgring_sample_bytes(uint32_t format);
 int32_t sgring_sample_to_s32(uint32_t format, const uint8_t *p);
 void sgring_sample_from_s32(uint32_t format, uint8_t *p, int32_t v);
 
+/* @n samples in a row. */
+void sgring_samples_to_s32(uint32_t format, const uint8_t *p, int32_t *out,
+                           size_t n);
+
 /* Fill @len bytes, whole samples, with silence. */
 void sgring_silence(uint32_t format, uint8_t *p, size_t len);
 

@@ -143,26 +143,15 @@ uint64_t sgring_input_delay(const SGRingStream *st)
     return st->input ? st->input->fill : 0;
 }
 
-/* Frames from the FIFO; a mono sample is the mean of both channels. */
+/* Frames from the FIFO, which has that many. */
 static void sgring_input_convert(SGRingInput *in, uint8_t *buf, uint32_t frames)
 {
-    const SGRingConfig *c = &in->st->cfg;
-    uint32_t sample = sgring_sample_bytes(c->format);
-    uint32_t i;
+    uint32_t n = MIN(frames, in->size - in->head);
 
-    for (i = 0; i < frames; i++) {
-        const int32_t *frame = in->fifo + 2 * (size_t)in->head;
-
-        if (c->channels == 2) {
-            sgring_sample_from_s32(c->format, buf, frame[0]);
-            sgring_sample_from_s32(c->format, buf + sample, frame[1]);
-        } else {
-            sgring_sample_from_s32(c->format, buf,
-                                   ((int64_t)frame[0] + frame[1]) >> 1);
-        }
-        buf += c->channels * sample;
-        in->head = in->head + 1 == in->size ? 0 : in->head + 1;
-    }
+    sgring_mix_in(in->st, in->fifo + 2 * (size_t)in->head, n, buf);
+    sgring_mix_in(in->st, in->fifo, frames - n,
+                  buf + n * in->st->frame_bytes);
+    in->head = (in->head + frames) % in->size;
     in->fill -= frames;
 }
 

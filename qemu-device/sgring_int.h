@@ -12,6 +12,8 @@
  *   sgring_audio.c    playback: from the DMA to the audio backend
  *   sgring_input.c    capture: from the audio backend to the DMA
  *   sgring_loop.c     capture: what a playback stream plays
+ *   sgring_event.c    events and jacks
+ *   sgring_mixer.c    levels, and many channels for a backend that has two
  *   sgring_format.c   sample formats
  *   sgring_tap.c      the tap
  *   sgring_fault.c    faults, for testing drivers
@@ -41,7 +43,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
 #define SGRING_RATE_MIN         8000
 #define SGRING_RATE_MAX         384000
 #define SGRING_CHANNELS_MIN     1
-#define SGRING_CHANNELS_MAX     2
+#define SGRING_CHANNELS_MAX     32
 #define SGRING_PERIOD_MIN       8
 #define SGRING_PERIOD_MAX       (1u << 20)
 #define SGRING_BURST_MAX        (1u << 14)
@@ -49,13 +51,19 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
 #define SGRING_RING_MAX         (64u << 20)
 #define SGRING_SEG_MAX          SGRING_RING_MAX
 #define SGRING_DMA_BITS         64
+#define SGRING_BEGIN_MAX        (1ull << 62)
 #define SGRING_SRAM_MIN         (4u << 10)
 #define SGRING_SRAM_MAX         (256u << 20)
 #define SGRING_GROUPS           64
+#define SGRING_EVENTS_MAX       4096
+#define SGRING_JACKS_ALL        3u      /* one bit each */
 /* Of every card; others depend on its properties. */
 #define SGRING_FEATURES         (SGRING_FEAT_PAUSE | SGRING_FEAT_DRAIN | \
                                  SGRING_FEAT_BURST | SGRING_FEAT_GROUPS | \
-                                 SGRING_FEAT_SWAP | SGRING_FEAT_FAULTS)
+                                 SGRING_FEAT_SWAP | SGRING_FEAT_FAULTS | \
+                                 SGRING_FEAT_MIXER | SGRING_FEAT_EVENTS | \
+                                 SGRING_FEAT_JACK | SGRING_FEAT_APPL_PTR | \
+                                 SGRING_FEAT_BEGIN)
 #define SGRING_FORMATS          (1u << SGRING_FMT_U8 | \
                                  1u << SGRING_FMT_S8 | \
                                  1u << SGRING_FMT_S16_LE | \
@@ -63,7 +71,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(SGRingState, SGRING)
                                  1u << SGRING_FMT_S24_3LE | \
                                  1u << SGRING_FMT_S32_LE | \
                                  1u << SGRING_FMT_FLOAT_LE)
-#define SGRING_FRAME_MAX        8       /* bytes: two channels of four */
+#define SGRING_FRAME_MAX        128     /* bytes: 32 channels of four */
 
 /* Frames in one go when bursts are late. */
 #define SGRING_SLICE            4096
@@ -90,7 +98,15 @@ typedef struct SGRingConfig {
     uint32_t vector;
     uint64_t status_addr;
     uint32_t flags;
+    uint64_t appl_addr;         /* 0: none */
+    uint64_t begin;             /* frames */
 } SGRingConfig;
+
+/* How loud; gains in Q16, of the even and of the odd channels. */
+typedef struct SGRingLevel {
+    uint32_t gain[2];
+    uint32_t mute;              /* not 0: silence */
+} SGRingLevel;
 
 /*
  * The way of one stream's frames to the backend: a FIFO of stereo S32 frames
@@ -155,6 +171,7 @@ typedef struct SGRingStream {
     uint64_t drain_end;         /* as the guest wrote them */
     uint64_t swap_addr;
     uint32_t swap_count;
+    SGRingLevel level;          /* takes effect at once */
     uint32_t state;
     uint32_t err;
     uint32_t err_index;
@@ -190,9 +207,12 @@ typedef struct SGRingStream {
     uint32_t seq;               /* even between two updates */
     uint32_t irqs;
     uint32_t late;
+    uint32_t underruns;
     uint32_t swaps;
     uint32_t drops;
     bool irq_pending;           /* asked for, not sent; false between events */
+    uint64_t shown;             /* HW_PTR in the line, of a frozen position */
+    QEMUTimer *irq_late;        /* an interrupt that is held back, or NULL */
 
     SGRingVoice *voice;
     SGRingVoice *ending;        /* still playing out an earlier clip */
@@ -200,8 +220,39 @@ typedef struct SGRingStream {
     SGRingLoop loop;
 } SGRingStream;
 
-/* What the host has told the card to do wrong; all 0 in a sound one. */
+/* The ring of events, and the jacks that some of them are about. */
+typedef struct SGRingEvents {
+    uint64_t reg_addr;          /* as the guest wrote them */
+    uint32_t reg_vector;
+    uint64_t addr;              /* taken with EVENT_COUNT */
+    uint32_t vector;
+    uint32_t count;             /* entries; 0: no ring */
+    uint64_t seq;               /* events up to now */
+    uint32_t jacks;             /* plugged, one bit each */
+    bool pending;               /* an interrupt is to be sent */
+} SGRingEvents;
+
+/*
+ * What the host has told the card to do wrong; all 0 in a sound one.  A count
+ * is how many times more, SGRING_FAULT_EVER for ever.
+ */
+#define SGRING_FAULT_EVER       UINT32_MAX
+#define SGRING_FAULT_ALL        UINT32_MAX
 typedef struct SGRingFaults {
+    uint32_t stream;            /* whose the next are; SGRING_FAULT_ALL */
+    bool stuck;
+    bool frozen;
+    bool reset_hangs;
+    int64_t offset;             /* of the position in the status line */
+    uint32_t late_us;           /* of interrupts */
+    uint32_t lost;
+    uint32_t torn;
+    uint32_t sgt_errors;
+    uint32_t data_errors;
+    uint32_t status_errors;
+
+    uint32_t overflows;         /* of the event ring */
+    bool resetting;             /* a reset of the card hangs */
     bool vanished;
     MemoryRegion lid[3];        /* over the BARs, enabled while vanished */
     uint32_t lids;
@@ -227,6 +278,7 @@ struct SGRingState {
     uint32_t num_vectors;
     uint32_t gerr;
     SGRingStream *streams;      /* playback first, then capture */
+    SGRingEvents events;
     SGRingFaults faults;
 };
 
@@ -298,6 +350,12 @@ void sgring_free_table(SGRingStream *st);
  */
 void sgring_stream_command(SGRingStream *st, uint32_t cmd);
 
+/* Set a register that what was due must not feel. */
+void sgring_stream_set_level(SGRingStream *st, uint32_t *reg, uint32_t val);
+
+/* [D-31] What a BURST of 0 stands for. */
+uint32_t sgring_burst_of(const SGRingConfig *c);
+
 /* Carry out a command on all members of a group; returns a SGRING_ERR_*. */
 uint32_t sgring_group_command(SGRingState *s, uint32_t group, uint32_t cmd);
 
@@ -365,6 +423,13 @@ bool sgring_ring_rw(SGRingStream *st, uint32_t frames);
 /* Write the status line.  False: it cannot be written. */
 bool sgring_publish(SGRingStream *st);
 
+/* How far the guest has got.  False: that cannot be read. */
+bool sgring_read_appl(SGRingStream *st, uint64_t *appl);
+
+/* Write an event: its number last.  False: it cannot be written. */
+bool sgring_dma_event(SGRingState *s, uint64_t addr, uint8_t *entry,
+                      uint64_t number);
+
 /* sgring_audio.c */
 
 /* Get a voice for the rate in st->cfg; without one the stream is mute. */
@@ -402,6 +467,20 @@ void sgring_input_take(SGRingStream *st, uint8_t *buf, uint32_t frames);
 /* Frames between the backend and the DMA. */
 uint64_t sgring_input_delay(const SGRingStream *st);
 
+/* sgring_mixer.c */
+
+/* Unity, not muted. */
+void sgring_level_reset(SGRingLevel *l);
+
+/*
+ * [D-100] [D-101] [D-110] Between @frames frames in the format of st->cfg and
+ * as many of stereo S32.
+ */
+void sgring_mix_out(const SGRingStream *st, const uint8_t *buf,
+                    uint32_t frames, int32_t *out);
+void sgring_mix_in(const SGRingStream *st, const int32_t *in, uint32_t frames,
+                   uint8_t *buf);
+
 /* sgring_loop.c */
 
 /* Is there a playback stream for this one to record? */
@@ -437,12 +516,61 @@ bool sgring_loop_load(SGRingStream *rec);
 /* Frames that DMA has moved, in the format of st->cfg. */
 void sgring_tap_push(SGRingStream *st, const uint8_t *buf, uint32_t frames);
 
+/* sgring_event.c */
+
+/* Tell the guest; sgring_event_send() sends the interrupt, as the last. */
+void sgring_event(SGRingState *s, uint32_t type, uint32_t index,
+                  uint32_t value);
+void sgring_event_send(SGRingState *s);
+
+/* [D-120] Begin with a ring of @count entries, 0 for none; a SGRING_ERR_*. */
+uint32_t sgring_event_start(SGRingState *s, uint32_t count);
+
+/* No ring, as at power-on; the jacks are as they are. */
+void sgring_event_reset(SGRingState *s);
+
+/* The jacks that there are, and those of them that are plugged, as bits. */
+uint32_t sgring_num_jacks(const SGRingState *s);
+uint32_t sgring_jacks(const SGRingState *s);
+
+void sgring_jacks_class_init(ObjectClass *klass);
+
+extern const VMStateDescription vmstate_sgring_event;
+
 /* sgring_fault.c */
 
 /* Once the BARs are there; before they go. */
 void sgring_faults_realize(SGRingState *s);
 void sgring_faults_exit(SGRingState *s);
 void sgring_faults_class_init(ObjectClass *klass);
+
+/* Before @st goes. */
+void sgring_faults_stream_exit(SGRingStream *st);
+
+/* Its interrupts that are held back are not sent any more. */
+void sgring_faults_stream_reset(SGRingStream *st);
+
+/* Is this one of the streams that the host means? */
+static inline bool sgring_fault_for(const SGRingStream *st)
+{
+    return st->card->faults.stream == SGRING_FAULT_ALL ||
+           st->card->faults.stream == st->index;
+}
+
+/* Once less of a fault of that stream that is counted; false: none is left. */
+bool sgring_fault_take(const SGRingStream *st, uint32_t *count);
+bool sgring_fault_count_down(uint32_t *count);
+
+static inline bool sgring_fault_stuck(const SGRingStream *st)
+{
+    return st->card->faults.stuck && sgring_fault_for(st);
+}
+
+/* The position that the status line is to tell. */
+uint64_t sgring_fault_position(SGRingStream *st);
+
+/* Send the vector of @st as it is told to: now, late, or not at all. */
+void sgring_fault_notify(SGRingStream *st);
 
 /* Configuration space, of a card that may have vanished. */
 uint32_t sgring_config_read(PCIDevice *pdev, uint32_t addr, int len);

@@ -116,7 +116,9 @@ static void sgring_loop_append(SGRingStream *rec, const uint8_t *buf,
     uint32_t frames = MIN(n, SGRING_LOOP_FRAMES - l->fill);
     uint8_t *end;
 
-    if (l->head + l->fill + frames > SGRING_LOOP_FRAMES) {
+    /* Back to the beginning now and then: a small queue stays in the cache. */
+    if (l->head > 2 * l->fill + 1024 ||
+        l->head + l->fill + frames > SGRING_LOOP_FRAMES) {
         memmove(l->buf, l->buf + l->head * frame, l->fill * frame);
         l->head = 0;
     }

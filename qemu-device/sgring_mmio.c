@@ -16,6 +16,7 @@ typedef enum SGRingRegMode {
     REG_CONST,                  /* read only, the value is in the table */
     REG_RO,                     /* read only, the value is in the state */
     REG_RW,
+    REG_LEVEL,                  /* REG_RW, and felt at once */
     REG_ACTION,                 /* reads and writes run code */
 } SGRingRegMode;
 
@@ -24,7 +25,7 @@ typedef struct SGRingReg {
     uint16_t offset;
     uint8_t size;               /* bytes: 4 or 8 */
     SGRingRegMode mode;
-    size_t field;               /* REG_RO, REG_RW: offset in the state */
+    size_t field;               /* REG_RO, _RW, _LEVEL: offset in the state */
     uint64_t value;             /* REG_CONST */
 } SGRingReg;
 
@@ -35,6 +36,10 @@ typedef struct SGRingReg {
 #define STREAM(reg, rw, member) \
     { #reg, SGRING_##reg, sizeof_field(SGRingStream, member), REG_##rw, \
       offsetof(SGRingStream, member) }
+
+#define GLOBAL(reg, rw, member) \
+    { #reg, SGRING_##reg, sizeof_field(SGRingState, member), REG_##rw, \
+      offsetof(SGRingState, member) }
 
 static const SGRingReg sgring_global_regs[] = {
     CONST(MAGIC, 4, SGRING_MAGIC_VALUE),
@@ -58,11 +63,17 @@ static const SGRingReg sgring_global_regs[] = {
     CONST(CAP_GROUPS, 4, SGRING_GROUPS),
     CONST(CAP_BURST_MAX, 4, SGRING_BURST_MAX),
     ACTION(CAP_SRAM, 8),
-    CONST(CAP_EVENTS_MAX, 4, 0),
+    CONST(CAP_EVENTS_MAX, 4, SGRING_EVENTS_MAX),
+    ACTION(CAP_JACKS, 4),
     ACTION(GCTL, 4),
     ACTION(GERR, 4),
     ACTION(CLOCK, 8),
     ACTION(GROUP_CMD, 4),
+    GLOBAL(EVENT_ADDR, RW, events.reg_addr),
+    ACTION(EVENT_COUNT, 4),
+    GLOBAL(EVENT_VECTOR, RW, events.reg_vector),
+    GLOBAL(EVENT_LAST, RO, events.seq),
+    ACTION(JACKS, 4),
 };
 
 static const SGRingReg sgring_stream_regs[] = {
@@ -79,9 +90,14 @@ static const SGRingReg sgring_stream_regs[] = {
     STREAM(S_STATUS_ADDR, RW, reg.status_addr),
     STREAM(S_FLAGS, RW, reg.flags),
     STREAM(S_GROUP, RW, group),
+    STREAM(S_APPL_ADDR, RW, reg.appl_addr),
     STREAM(S_DRAIN_END, RW, drain_end),
     STREAM(S_SWAP_ADDR, RW, swap_addr),
     STREAM(S_SWAP_COUNT, RW, swap_count),
+    STREAM(S_BEGIN, RW, reg.begin),
+    STREAM(S_GAIN_LEFT, LEVEL, level.gain[0]),
+    STREAM(S_GAIN_RIGHT, LEVEL, level.gain[1]),
+    STREAM(S_MUTE, LEVEL, level.mute),
     STREAM(S_STATE, RO, state),
     STREAM(S_ERR, RO, err),
     STREAM(S_ERR_INDEX, RO, err_index),
@@ -132,9 +148,9 @@ static bool sgring_resolve(SGRingState *s, hwaddr addr, unsigned size,
     return true;
 }
 
-static void *sgring_field(const SGRingAccess *a)
+static void *sgring_field(SGRingState *s, const SGRingAccess *a)
 {
-    return (char *)a->st + a->reg->field;
+    return (a->st ? (char *)a->st : (char *)s) + a->reg->field;
 }
 
 static uint64_t sgring_action_read(SGRingState *s, const SGRingReg *r)
@@ -150,8 +166,16 @@ static uint64_t sgring_action_read(SGRingState *s, const SGRingReg *r)
         return s->sram_size;
     case SGRING_CAP_VECTORS:
         return s->num_vectors;
+    case SGRING_CAP_JACKS:
+        return sgring_num_jacks(s);
+    case SGRING_GCTL:
+        return s->faults.resetting ? SGRING_GCTL_RESET : 0;
     case SGRING_GERR:
         return s->gerr;
+    case SGRING_EVENT_COUNT:
+        return s->events.count;
+    case SGRING_JACKS:
+        return sgring_jacks(s);
     case SGRING_CLOCK:
         return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     default:
@@ -179,8 +203,9 @@ static uint64_t sgring_mmio_read(void *opaque, hwaddr addr, unsigned size)
             break;
         case REG_RO:
         case REG_RW:
-            val = a.reg->size == 8 ? *(uint64_t *)sgring_field(&a) :
-                                     *(uint32_t *)sgring_field(&a);
+        case REG_LEVEL:
+            val = a.reg->size == 8 ? *(uint64_t *)sgring_field(s, &a) :
+                                     *(uint32_t *)sgring_field(s, &a);
             break;
         case REG_ACTION:
             val = a.st ? 0 : sgring_action_read(s, a.reg);
@@ -203,6 +228,8 @@ void sgring_card_reset(SGRingState *s)
     for (i = 0; i < s->num_streams; i++) {
         sgring_stream_reset(&s->streams[i]);
     }
+    sgring_event_reset(s);
+    s->faults.resetting = false;
     s->gerr = SGRING_ERR_NONE;
     s->tap_rest_len = 0;
 }
@@ -219,6 +246,8 @@ static bool sgring_action_write(SGRingState *s, const SGRingAccess *a,
     case SGRING_GCTL:
         if (val & ~SGRING_GCTL_RESET) {
             s->gerr = SGRING_ERR_BAD_COMMAND;
+        } else if (val & SGRING_GCTL_RESET && s->faults.reset_hangs) {
+            s->faults.resetting = true;
         } else if (val & SGRING_GCTL_RESET) {
             sgring_card_reset(s);
         }
@@ -227,6 +256,9 @@ static bool sgring_action_write(SGRingState *s, const SGRingAccess *a,
         s->gerr = sgring_group_command(s,
             (val & SGRING_GROUP_CMD_GROUP_MASK) >> SGRING_GROUP_CMD_GROUP_SHIFT,
             val & ~SGRING_GROUP_CMD_GROUP_MASK);
+        return true;
+    case SGRING_EVENT_COUNT:
+        s->gerr = sgring_event_start(s, val);
         return true;
     default:
         return false;
@@ -249,13 +281,16 @@ static void sgring_mmio_write(void *opaque, hwaddr addr, uint64_t val,
             break;
         case REG_RW:
             if (a.reg->size == 4) {
-                *(uint32_t *)sgring_field(&a) = val;
+                *(uint32_t *)sgring_field(s, &a) = val;
             } else {
-                uint64_t *field = sgring_field(&a);
+                uint64_t *field = sgring_field(s, &a);
 
                 *field = size == 8 ? val :
                          deposit64(*field, a.high ? 32 : 0, 32, val);
             }
+            break;
+        case REG_LEVEL:
+            sgring_stream_set_level(a.st, sgring_field(s, &a), val);
             break;
         case REG_ACTION:
             taken = sgring_action_write(s, &a, val);

@@ -44,9 +44,10 @@ void sgring_irq_send(SGRingStream *st)
         st->irq_pending = false;
         trace_sgring_irq(st->index, st->cfg.vector, st->irqs, st->hw_ptr);
         if (msix_enabled(pdev)) {
-            msix_notify(pdev, st->cfg.vector);
+            sgring_fault_notify(st);
         }
     }
+    sgring_event_send(st->card);
 }
 
 /* ---- runs --------------------------------------------------------------- */
@@ -124,6 +125,7 @@ static void sgring_fail(SGRingStream *st, uint32_t err)
     if (err != SGRING_ERR_DMA_STATUS) {
         sgring_publish(st);
     }
+    sgring_event(st->card, SGRING_EVENT_ERROR, st->index, err);
 }
 
 bool sgring_publish_or_fail(SGRingStream *st)
@@ -176,10 +178,35 @@ typedef struct SGRingStep {
     bool due;
     bool drained;
     bool rebase;
+    uint32_t underruns;
 } SGRingStep;
 
+/*
+ * [D-131] The bursts that end where the guest has not got to yet.  Looked at
+ * before the data: what is there by then has been written by then.  The value
+ * may be anything, and is compared and nothing else.
+ */
+static uint32_t sgring_underruns(SGRingStream *st, const SGRingStep *step)
+{
+    uint64_t limit, ring = st->cfg.ring;
+
+    if (!st->cfg.appl_addr || step->end == step->from ||
+        !sgring_read_appl(st, &limit)) {
+        return 0;
+    }
+    if (st->capture) {
+        limit = limit > UINT64_MAX - ring ? UINT64_MAX : limit + ring;
+    }
+    if (limit >= step->end) {
+        return 0;
+    }
+    limit = MAX(limit, step->from);
+    limit -= limit % st->cfg.period % st->cfg.burst;    /* a burst's end */
+    return sgring_bursts(st, step->end) - sgring_bursts(st, limit);
+}
+
 /* However late that is: at most one ring [D-35]. */
-static SGRingStep sgring_step(const SGRingStream *st, int64_t now)
+static SGRingStep sgring_step(SGRingStream *st, int64_t now)
 {
     SGRingStep step = {
         .from = st->hw_ptr,
@@ -195,6 +222,7 @@ static SGRingStep sgring_step(const SGRingStream *st, int64_t now)
         step.drained = false;
         step.rebase = true;
     }
+    step.underruns = sgring_underruns(st, &step);
     return step;
 }
 
@@ -216,6 +244,7 @@ static void sgring_step_done(SGRingStream *st, const SGRingStep *step,
         st->late += bursts - 1;
         trace_sgring_late(st->index, bursts, st->late);
     }
+    st->underruns += step->underruns;
     if (step->drained) {
         trace_sgring_drained(st->index, step->end);
         st->state = SGRING_STATE_IDLE;
@@ -264,7 +293,13 @@ void sgring_advance(SGRingStream *st, int64_t now)
     int i;
 
     for (i = 0; i < 2 && both[i]; i++) {
-        step[i] = sgring_step(both[i], now);
+        if (sgring_fault_stuck(both[i])) {
+            step[i].from = both[i]->hw_ptr;
+            step[i].end = both[i]->hw_ptr;
+            timer_mod_ns(&both[i]->timer, now + SCALE_MS);
+        } else {
+            step[i] = sgring_step(both[i], now);
+        }
     }
     if (peer) {
         sgring_move_joined(both[0], &step[0], both[1], &step[1], now);
@@ -310,6 +345,7 @@ void sgring_stream_init(SGRingState *s, SGRingStream *st, uint32_t index)
     st->card = s;
     st->index = index;
     st->capture = index >= s->num_playback;
+    sgring_level_reset(&st->level);
     timer_init_ns(&st->timer, QEMU_CLOCK_VIRTUAL, sgring_tick, st);
 }
 
@@ -327,11 +363,13 @@ void sgring_stream_exit(SGRingStream *st)
     sgring_audio_close(st);
     sgring_input_close(st);
     sgring_free_table(st);
+    sgring_faults_stream_exit(st);
 }
 
 void sgring_stream_reset(SGRingStream *st)
 {
     sgring_cmd_reset(st);
+    sgring_faults_stream_reset(st);
     sgring_audio_drop(st);
     st->reg = (SGRingConfig) { 0 };
     st->cfg = (SGRingConfig) { 0 };
@@ -339,9 +377,11 @@ void sgring_stream_reset(SGRingStream *st)
     st->drain_end = 0;
     st->swap_addr = 0;
     st->swap_count = 0;
+    sgring_level_reset(&st->level);
     st->seq = 0;
     st->irqs = 0;
     st->late = 0;
+    st->underruns = 0;
     st->swaps = 0;
     st->drops = 0;
 }

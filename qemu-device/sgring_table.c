@@ -37,7 +37,8 @@ uint32_t sgring_read_table(SGRingStream *st, uint64_t addr, uint32_t count,
     }
     size = (uint64_t)count * SGRING_SEG_SIZE;
     raw = g_malloc(size);
-    if (addr > UINT64_MAX - size ||
+    if (sgring_fault_take(st, &st->card->faults.sgt_errors) ||
+        addr > UINT64_MAX - size ||
         !sgring_dma(st->card, addr, raw, size, DMA_DIRECTION_TO_DEVICE)) {
         st->err_addr = addr;
         return SGRING_ERR_DMA_SGT;

@@ -17,6 +17,13 @@ static int sgring_stream_pre_load(void *opaque)
     timer_del(&st->timer);
     sgring_free_table(st);
     sgring_audio_drop(st);
+    /* What a state from a card of version 1.1 does not tell. */
+    sgring_level_reset(&st->level);
+    st->reg.appl_addr = 0;
+    st->cfg.appl_addr = 0;
+    st->reg.begin = 0;
+    st->cfg.begin = 0;
+    st->underruns = 0;
     return 0;
 }
 
@@ -113,6 +120,65 @@ static const VMStateDescription vmstate_sgring_segment = {
     }
 };
 
+static bool sgring_begin_needed(void *opaque)
+{
+    SGRingStream *st = opaque;
+
+    return st->reg.begin || st->cfg.begin;
+}
+
+static const VMStateDescription vmstate_sgring_begin = {
+    .name = "sgring/stream/begin",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = sgring_begin_needed,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(reg.begin, SGRingStream),
+        VMSTATE_UINT64(cfg.begin, SGRingStream),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
+static bool sgring_appl_needed(void *opaque)
+{
+    SGRingStream *st = opaque;
+
+    return st->reg.appl_addr || st->cfg.appl_addr || st->underruns;
+}
+
+static const VMStateDescription vmstate_sgring_appl = {
+    .name = "sgring/stream/appl",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = sgring_appl_needed,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(reg.appl_addr, SGRingStream),
+        VMSTATE_UINT64(cfg.appl_addr, SGRingStream),
+        VMSTATE_UINT32(underruns, SGRingStream),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
+static bool sgring_level_needed(void *opaque)
+{
+    const SGRingLevel *l = &((SGRingStream *)opaque)->level;
+
+    return l->gain[0] != SGRING_GAIN_UNITY ||
+           l->gain[1] != SGRING_GAIN_UNITY || l->mute;
+}
+
+static const VMStateDescription vmstate_sgring_level = {
+    .name = "sgring/stream/level",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = sgring_level_needed,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT32_ARRAY(level.gain, SGRingStream, 2),
+        VMSTATE_UINT32(level.mute, SGRingStream),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
 const VMStateDescription vmstate_sgring_stream = {
     .name = "sgring/stream",
     .version_id = 2,
@@ -150,6 +216,9 @@ const VMStateDescription vmstate_sgring_stream = {
     },
     .subsections = (const VMStateDescription * const []) {
         &vmstate_sgring_loop,
+        &vmstate_sgring_level,
+        &vmstate_sgring_appl,
+        &vmstate_sgring_begin,
         NULL
     }
 };

@@ -53,6 +53,7 @@
 #define SGRING_FEAT_MIXER		0x00000200	/* GAIN_*, MUTE */
 #define SGRING_FEAT_JACK		0x00000400	/* jack events */
 #define SGRING_FEAT_FAULTS		0x00000800	/* fault injection built in */
+#define SGRING_FEAT_BEGIN		0x00001000	/* BEGIN may be set */
 
 #define SGRING_CAP_VECTORS		0x010	/* MSI-X vectors, 1..2048 */
 #define SGRING_CAP_RATE_MIN		0x014	/* Hz; every rate between ... */
@@ -72,6 +73,7 @@
 #define SGRING_CAP_BURST_MAX		0x044	/* frames */
 #define SGRING_CAP_SRAM			0x048	/* u64, bytes of BAR 2 */
 #define SGRING_CAP_EVENTS_MAX		0x050	/* entries in the event ring */
+#define SGRING_CAP_JACKS		0x054	/* with FEAT_JACK */
 
 /* ---- Global control ----------------------------------------------------- */
 
@@ -83,9 +85,12 @@
 #define SGRING_GROUP_CMD_CMD_MASK	0xff
 #define SGRING_GROUP_CMD_GROUP_SHIFT	16
 #define SGRING_GROUP_CMD_GROUP_MASK	0xffff0000
-#define SGRING_EVENT_ADDR		0x0a8	/* u64, DMA address */
-#define SGRING_EVENT_COUNT		0x0b0
+#define SGRING_EVENT_ADDR		0x0a8	/* u64, 64-byte aligned */
+#define SGRING_EVENT_ALIGN		64
+#define SGRING_EVENT_COUNT		0x0b0	/* entries; takes ADDR, VECTOR */
 #define SGRING_EVENT_VECTOR		0x0b4
+#define SGRING_EVENT_LAST	0x0b8	/* u64, RO: events up to now */
+#define SGRING_JACKS			0x0c0	/* RO: bit n: jack n is plugged */
 
 /* ---- Streams: playback first, then capture ------------------------------- */
 
@@ -118,17 +123,21 @@
 #define SGRING_FLAG_PERIOD_IRQ		0x00000001	/* interrupt per period */
 #define SGRING_FLAG_LOOPBACK		0x00000002	/* with FEAT_LOOPBACK */
 #define SGRING_S_GROUP			0x44	/* 0: none, 1..CAP_GROUPS; at once */
-#define SGRING_S_APPL_ADDR		0x48	/* u64, 8-byte aligned, 0: none */
+#define SGRING_S_APPL_ADDR		0x48	/* u64, of a u64; 8-byte aligned, 0: none */
 
 /* Arguments of commands: taken by the command they belong to. */
 #define SGRING_S_DRAIN_END		0x50	/* u64, frames; CMD_DRAIN */
 #define SGRING_S_SWAP_ADDR		0x58	/* u64; CMD_SWAP */
 #define SGRING_S_SWAP_COUNT		0x60	/* descriptors; CMD_SWAP */
 
-/* Level: takes effect at once.  Q16, 0x10000 passes samples unchanged. */
-#define SGRING_S_GAIN_LEFT		0x70
-#define SGRING_S_GAIN_RIGHT		0x74
-#define SGRING_S_MUTE			0x78
+/* Configuration: the first frame. */
+#define SGRING_S_BEGIN			0x68	/* u64, frames; the end of a burst */
+
+/* Level: takes effect at once.  Any value; unity is the reset value. */
+#define SGRING_S_GAIN_LEFT		0x70	/* Q16: channels 0, 2, 4 and so on */
+#define SGRING_S_GAIN_RIGHT		0x74	/* Q16: channels 1, 3, 5 and so on */
+#define SGRING_GAIN_UNITY		0x10000	/* changes no bit */
+#define SGRING_S_MUTE			0x78	/* not 0: silence */
 
 /* State (read only). */
 #define SGRING_S_STATE			0x80	/* SGRING_STATE_* */
@@ -175,10 +184,13 @@
 #define SGRING_ERR_BAD_FLAGS		14
 #define SGRING_ERR_BAD_GROUP		15
 #define SGRING_ERR_BAD_DRAIN		16	/* DRAIN_END over a ring ahead */
-#define SGRING_ERR_BAD_APPL		17	/* alignment of APPL_ADDR */
+#define SGRING_ERR_BAD_APPL		17	/* APPL_ADDR: alignment, not readable */
 #define SGRING_ERR_DMA_SGT		18	/* table not readable: ERR_ADDR */
 #define SGRING_ERR_DMA_DATA		19	/* ring not accessible: ERR_ADDR */
 #define SGRING_ERR_DMA_STATUS		20	/* status line not writable */
+#define SGRING_ERR_BAD_EVENTS		21	/* EVENT_COUNT or EVENT_ADDR */
+#define SGRING_ERR_DMA_EVENT		22	/* event ring not writable */
+#define SGRING_ERR_BAD_BEGIN		23	/* BEGIN is not the end of a burst */
 
 /* ---- Scatter-gather descriptor, 16 bytes --------------------------------- */
 
@@ -202,5 +214,17 @@
 #define SGRING_STATUS_SWAPS		0x28	/* u32, tables taken by CMD_SWAP */
 #define SGRING_STATUS_DROPS		0x2c	/* u32, frames lost to the backend */
 #define SGRING_STATUS_DELAY		0x30	/* u64, frames from here to the ear */
+
+/* ---- Event, 32 bytes, written by the card --------------------------------- */
+
+#define SGRING_EVENT_SIZE		32
+#define SGRING_EVENT_NUMBER		0x00	/* u64, from 1; 0 while written */
+#define SGRING_EVENT_TSTAMP		0x08	/* u64, ns */
+#define SGRING_EVENT_TYPE		0x10	/* u32, below */
+#define SGRING_EVENT_INDEX		0x14	/* u32, of the jack or stream */
+#define SGRING_EVENT_VALUE		0x18	/* u32 */
+
+#define SGRING_EVENT_JACK		1	/* 1: plugged, 0: unplugged */
+#define SGRING_EVENT_ERROR		2	/* stream in ERROR: SGRING_ERR_* */
 
 #endif /* SGRING_REGS_H */

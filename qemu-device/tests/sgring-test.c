@@ -40,6 +40,11 @@ int main(int argc, char **argv)
     sgring_swap_tests();
     sgring_hostile_tests();
     sgring_migration_tests();
+    sgring_channels_tests();
+    sgring_mixer_tests();
+    sgring_events_tests();
+    sgring_appl_tests();
+    sgring_power_tests();
     sgring_faults_tests();
 
     ret = g_test_run();

@@ -255,10 +255,14 @@ static char *microphone(void)
 }
 
 /* The one frame of what was heard that @raw is, not before @from. */
-static uint32_t which(const Config *g, const uint8_t *raw, uint32_t from)
+static uint32_t which(const Config *g, const uint32_t gain[2],
+                      const uint8_t *raw, uint32_t from)
 {
     uint32_t sample = sample_bytes[g->format], f;
-    uint8_t want[8];
+    uint32_t frame = sample * g->channels;
+    uint8_t want[128] = { 0 };
+
+    g_assert(g->format != SGRING_FMT_U8);
 
     for (f = from; f < HEARD; f++) {
         int32_t left = heard(f, 0), right = heard(f, 1);
@@ -266,9 +270,10 @@ static uint32_t which(const Config *g, const uint8_t *raw, uint32_t from)
         if (g->channels == 1) {
             left = ((int64_t)left + right) >> 1;
         }
-        sgring_sample_from_s32(g->format, want, left);
-        sgring_sample_from_s32(g->format, want + sample, right);
-        if (memcmp(raw, want, sample * g->channels) == 0) {
+        sgring_sample_from_s32(g->format, want, louder(left, gain[0]));
+        sgring_sample_from_s32(g->format, want + sample,
+                               louder(right, gain[1]));
+        if (memcmp(raw, want, frame) == 0) {
             return f;
         }
     }
@@ -277,21 +282,25 @@ static uint32_t which(const Config *g, const uint8_t *raw, uint32_t from)
 
 /*
  * [D-90] [D-91] [D-92]: what the backend hears is what is recorded, in order
- * and to the bit, after a beginning of silence.  A backend that gives as much
- * as is needed loses nothing; of one that gives twice as much every frame is
- * recorded or counted.
+ * and to the bit, after a beginning of silence; on the first two of many
+ * channels [D-101], with the stream's gain [D-110].  A backend that gives as
+ * much as is needed loses nothing; of one that gives twice as much every frame
+ * is recorded or counted.
  */
 static void test_capture_input(void)
 {
     static const struct {
-        uint32_t format, channels, period, burst, buffer;
+        uint32_t format, channels, period, burst, buffer, gain[2];
     } t[] = {
-        { SGRING_FMT_S32_LE, 2, 240, 0, 10000 },
-        { SGRING_FMT_S16_LE, 2, 240, 7, 10000 },
-        { SGRING_FMT_S24_3LE, 1, 480, 480, 10000 },
-        { SGRING_FMT_FLOAT_LE, 2, 1024, 1, 10000 },
-        { SGRING_FMT_S32_LE, 1, 9600, 9600, 10000 },
-        { SGRING_FMT_S32_LE, 2, 240, 0, 20000 },
+        { SGRING_FMT_S32_LE, 2, 240, 0, 10000, { 0x10000, 0x10000 } },
+        { SGRING_FMT_S16_LE, 2, 240, 7, 10000, { 0x10000, 0x10000 } },
+        { SGRING_FMT_S24_3LE, 1, 480, 480, 10000, { 0x10000, 0x10000 } },
+        { SGRING_FMT_FLOAT_LE, 2, 1024, 1, 10000, { 0x10000, 0x10000 } },
+        { SGRING_FMT_S32_LE, 1, 9600, 9600, 10000, { 0x10000, 0x10000 } },
+        { SGRING_FMT_S32_LE, 2, 240, 0, 20000, { 0x10000, 0x10000 } },
+        { SGRING_FMT_S24_3LE, 3, 240, 0, 10000, { 0x10000, 0x10000 } },
+        { SGRING_FMT_S32_LE, 32, 240, 0, 10000, { 0x9abc, 0x10000 } },
+        { SGRING_FMT_FLOAT_LE, 1, 240, 0, 10000, { 0x8765, 0 } },
     };
     g_autofree char *conf = microphone();
     g_autofree char *pcm = g_strdup_printf("%s/pcm", tmpdir);
@@ -317,6 +326,8 @@ static void test_capture_input(void)
         g.ring = 4 * g.period;
         g.burst = t[i].burst;
         prepare(c, REC, &g);
+        wr(c, sreg(REC, SGRING_S_GAIN_LEFT), t[i].gain[0]);
+        wr(c, sreg(REC, SGRING_S_GAIN_RIGHT), t[i].gain[1]);
         cmd(c, REC, SGRING_CMD_START);
         qtest_clock_step(c->qts, 2 * NS + 5000000);
         cmd(c, REC, SGRING_CMD_STOP);
@@ -331,10 +342,10 @@ static void test_capture_input(void)
             silent++;
         }
         g_assert_cmpuint(silent, <, n / 2);
-        first = which(&g, tap->data + silent * frame, 0);
+        first = which(&g, t[i].gain, tap->data + silent * frame, 0);
         f = first;
         for (k = silent + 1; k < n; k++) {
-            f = which(&g, tap->data + k * frame, f + 1);
+            f = which(&g, t[i].gain, tap->data + k * frame, f + 1);
         }
         g_test_message("format %u, burst %u: %u frames of silence, then %u to "
                        "%u, %u missing", g.format, g.burst, silent, first, f,

@@ -32,8 +32,11 @@ const uint32_t stream_regs[STREAM_REGS] = {
     SGRING_S_PERIOD, SGRING_S_RING, SGRING_S_BURST, SGRING_S_SGT_ADDR,
     SGRING_S_SGT_ADDR + 4, SGRING_S_SGT_COUNT, SGRING_S_VECTOR,
     SGRING_S_STATUS_ADDR, SGRING_S_STATUS_ADDR + 4, SGRING_S_FLAGS,
-    SGRING_S_GROUP, SGRING_S_DRAIN_END, SGRING_S_DRAIN_END + 4,
+    SGRING_S_GROUP, SGRING_S_APPL_ADDR, SGRING_S_APPL_ADDR + 4,
+    SGRING_S_DRAIN_END, SGRING_S_DRAIN_END + 4,
     SGRING_S_SWAP_ADDR, SGRING_S_SWAP_ADDR + 4, SGRING_S_SWAP_COUNT,
+    SGRING_S_BEGIN, SGRING_S_BEGIN + 4,
+    SGRING_S_GAIN_LEFT, SGRING_S_GAIN_RIGHT, SGRING_S_MUTE,
     SGRING_S_STATE, SGRING_S_ERR, SGRING_S_ERR_INDEX, SGRING_S_ERR_ADDR,
     SGRING_S_ERR_ADDR + 4, SGRING_S_HW_PTR, SGRING_S_HW_PTR + 4,
 };
@@ -64,11 +67,11 @@ Card *card_start(const char *machine, const char *audio, const char *tap,
     return c;
 }
 
-void card_enable(Card *c)
+void card_enable_at(Card *c, int devfn)
 {
     uint16_t vectors, v;
 
-    c->dev = qpci_device_find(c->bus, QPCI_DEVFN(SLOT, 0));
+    c->dev = qpci_device_find(c->bus, devfn);
     g_assert_nonnull(c->dev);
     qpci_device_enable(c->dev);
     c->regs = qpci_iomap(c->dev, SGRING_BAR_REGS, NULL);
@@ -87,6 +90,11 @@ void card_enable(Card *c)
         qpci_io_writel(c->dev, bar, entry + 8, v + 1);
         qpci_io_writel(c->dev, bar, entry + 12, 0);
     }
+}
+
+void card_enable(Card *c)
+{
+    card_enable_at(c, QPCI_DEVFN(SLOT, 0));
 }
 
 Card *card_new(const char *audio, const char *props)
@@ -165,6 +173,8 @@ void configure(Card *c, int n, const Config *g)
     wrq(c, sreg(n, SGRING_S_STATUS_ADDR), g->status_addr);
     wr(c, sreg(n, SGRING_S_FLAGS), g->flags);
     wr(c, sreg(n, SGRING_S_GROUP), g->group);
+    wrq(c, sreg(n, SGRING_S_APPL_ADDR), g->appl_addr);
+    wrq(c, sreg(n, SGRING_S_BEGIN), g->begin);
 }
 
 void put_table(Card *c, uint64_t table, const Segment *seg, size_t n)

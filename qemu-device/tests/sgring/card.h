@@ -41,6 +41,7 @@ typedef struct Config {
     uint32_t sgt_count, vector;
     uint64_t status_addr;
     uint32_t flags, group;
+    uint64_t appl_addr, begin;
 } Config;
 
 typedef struct Segment {
@@ -62,7 +63,7 @@ extern const Config base;
 extern const char *const state_names[6];
 
 /* Every 4-byte word of a stream's page that belongs to a register. */
-#define STREAM_REGS     27
+#define STREAM_REGS     34
 extern const uint32_t stream_regs[STREAM_REGS];
 
 /* Where card_new() puts things; made by main(). */
@@ -81,6 +82,7 @@ Card *card_start(const char *machine, const char *audio, const char *tap,
 
 /* Do what firmware and a driver's probe do; vector v writes v + 1 to MSI(v). */
 void card_enable(Card *c);
+void card_enable_at(Card *c, int devfn);
 
 /* Both, in a q35; card_silent() with the backend that plays to nobody. */
 Card *card_new(const char *audio, const char *props);

@@ -255,7 +255,12 @@ static void test_reset(void)
                 wr(c, SGRING_GCTL, SGRING_GCTL_RESET);
             }
             for (i = 0; i < ARRAY_SIZE(stream_regs); i++) {
-                g_assert_cmphex(rd(c, sreg(0, stream_regs[i])), ==, 0);
+                uint32_t reg = stream_regs[i];
+
+                g_assert_cmphex(rd(c, sreg(0, reg)), ==,
+                                reg == SGRING_S_GAIN_LEFT ||
+                                reg == SGRING_S_GAIN_RIGHT ?
+                                SGRING_GAIN_UNITY : 0);
             }
             g_assert_cmpuint(rd(c, SGRING_GERR), ==, 0);
             g_assert_cmpuint(rd(c, SGRING_GCTL), ==, 0);

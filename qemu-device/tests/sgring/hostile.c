@@ -197,7 +197,7 @@ static uint64_t any_value(Card *c, uint32_t reg)
     case SGRING_S_RATE:
         return g_test_rand_int_range(8000, 384001);
     case SGRING_S_CHANNELS:
-        return g_test_rand_int_range(1, 3);
+        return g_test_rand_int_range(1, 34);
     case SGRING_S_PERIOD:
         return 8 << g_test_rand_int_range(0, 6);
     case SGRING_S_RING:
@@ -213,6 +213,8 @@ static uint64_t any_value(Card *c, uint32_t reg)
         return g_test_rand_int_range(0, 4);
     case SGRING_S_GROUP:
         return g_test_rand_int_range(0, 3);
+    case SGRING_S_BEGIN:
+        return 48 * g_test_rand_int_range(0, 50);
     case SGRING_S_DRAIN_END:
         return g_test_rand_int_range(0, 2000);
     case SGRING_S_CMD:
@@ -258,8 +260,10 @@ static void test_anything(void)
         SGRING_S_FORMAT, SGRING_S_RATE, SGRING_S_CHANNELS, SGRING_S_PERIOD,
         SGRING_S_RING, SGRING_S_BURST, SGRING_S_SGT_COUNT, SGRING_S_VECTOR,
         SGRING_S_FLAGS, SGRING_S_GROUP, SGRING_S_DRAIN_END,
-        SGRING_S_SWAP_COUNT,
+        SGRING_S_SWAP_COUNT, SGRING_S_GAIN_LEFT, SGRING_S_GAIN_RIGHT,
+        SGRING_S_MUTE,
         SGRING_S_SGT_ADDR, SGRING_S_STATUS_ADDR, SGRING_S_SWAP_ADDR,
+        SGRING_S_APPL_ADDR, SGRING_S_BEGIN,
     };
     Card *c = card_silent(",playback=2,capture=2,vectors=2");
     uint16_t command = qpci_config_readw(c->dev, PCI_COMMAND);
@@ -274,7 +278,7 @@ static void test_anything(void)
     }
     /* Until it has been in all states and met most errors. */
     for (i = 0; i < 5000 || seen >> 24 != 0x3f ||
-         ctpop32(seen & 0x1fffff) < 12; i++) {
+         ctpop32(seen & 0xffffff) < 12; i++) {
         uint32_t reg = config[g_test_rand_int_range(0, ARRAY_SIZE(config))];
         uint32_t cmd_word = any_value(c, SGRING_S_CMD);
         uint64_t hw_ptr;
@@ -298,7 +302,8 @@ static void test_anything(void)
             break;
         case 15 ... 16:
             if (reg == SGRING_S_SGT_ADDR || reg == SGRING_S_STATUS_ADDR ||
-                reg == SGRING_S_SWAP_ADDR) {
+                reg == SGRING_S_SWAP_ADDR || reg == SGRING_S_APPL_ADDR ||
+                reg == SGRING_S_BEGIN) {
                 wrq(c, sreg(n, reg), any_value(c, reg));
             } else {
                 wr(c, sreg(n, reg), any_value(c, reg));
@@ -352,7 +357,7 @@ static void test_anything(void)
         }
         for (n = 0; n < ANY_STREAMS; n++) {
             g_assert_cmpuint(stream_state(c, n), <=, SGRING_STATE_ERROR);
-            g_assert_cmpuint(stream_error(c, n), <=, SGRING_ERR_DMA_STATUS);
+            g_assert_cmpuint(stream_error(c, n), <=, SGRING_ERR_BAD_BEGIN);
             seen |= 1 << stream_error(c, n) | 1 << (24 + stream_state(c, n));
             hw_ptr = rdq(c, sreg(n, SGRING_S_HW_PTR));
             g_assert_cmpuint(hw_ptr, >=, pos[n]);

@@ -49,8 +49,8 @@ bool migrate_from(Card *c, const char *path)
     }
 }
 
-Card *card_from(Card *from, const char *path, uint64_t t,
-                const char *props)
+Card *card_from_stopped(Card *from, const char *path, uint64_t t,
+                        const char *props)
 {
     Card *c = card_start("q35", "none", NULL, props, "-incoming defer");
 
@@ -60,6 +60,14 @@ Card *card_from(Card *from, const char *path, uint64_t t,
     c->dev->bus = c->bus;
     c->regs = from->regs;
     c->sram = from->sram;
+    return c;
+}
+
+Card *card_from(Card *from, const char *path, uint64_t t,
+                const char *props)
+{
+    Card *c = card_from_stopped(from, path, t, props);
+
     qtest_qmp_assert_success(c->qts, "{ 'execute': 'cont' }");
     return c;
 }

@@ -351,6 +351,52 @@ static void test_migrate_old(void)
     unlink(path);
 }
 
+/*
+ * [D-83]: the state of a card of version 1.1, in the middle of a clip.  That is
+ * what a card of today sends that uses nothing new, but for the capability.
+ */
+static void test_migrate_1_1(void)
+{
+    static const uint8_t id[] = { 0xf4, 0x1a, 0xf5, 0x10 };
+    g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    Card *c = card_silent(""), *d;
+    uint8_t cap = qpci_find_capability(c->dev, PCI_CAP_ID_PM, 0);
+    GError *err = NULL;
+    GByteArray *state;
+    uint8_t *config;
+    uint64_t t0, t;
+
+    one_segment(c);
+    bring_to(c, SGRING_STATE_RUNNING);
+    t0 = line(c, 0).tstamp - due(0, 144, 48000);
+    t = now(c);
+    migrate_to(c, path);
+    state = slurp(path, 0);
+    config = memmem(state->data, state->len, id, sizeof(id));
+    g_assert_nonnull(config);
+    g_assert_cmphex(config[PCI_CAPABILITY_LIST], ==, cap);
+    config[PCI_CAPABILITY_LIST] = config[cap + 1];
+    memset(config + cap, 0, 8);
+    g_assert_null(memmem(state->data, state->len, "sgring/event", 12));
+    g_assert_null(memmem(state->data, state->len, "sgring/stream/", 14));
+    g_file_set_contents(path, (char *)state->data, state->len, &err);
+    g_assert_no_error(err);
+
+    d = card_from(c, path, t, "");
+    g_assert_cmpuint(qpci_find_capability(d->dev, PCI_CAP_ID_PM, 0), ==, 0);
+    g_assert_cmpuint(qpci_find_capability(d->dev, PCI_CAP_ID_EXP, 0), !=, 0);
+    g_assert_cmphex(rd(d, sreg(0, SGRING_S_GAIN_LEFT)), ==, SGRING_GAIN_UNITY);
+    g_assert_cmpuint(rd(d, SGRING_JACKS), ==, 3);
+    advance_to(d, due(t0, 480, 48000));
+    g_assert_cmpuint(line(d, 0).hw_ptr, ==, 480);
+    g_assert_cmpuint(line(d, 0).irqs, ==, 2);
+    g_assert_true(interrupted(d, 0));
+    unlink(path);
+    g_byte_array_unref(state);
+    card_free(d);
+    card_free(c);
+}
+
 /* [D-82]: unplugged while it plays and records; the next card works. */
 static void unplug(const char *audio)
 {
@@ -403,5 +449,6 @@ void sgring_migration_tests(void)
     qtest_add_func("/sgring/migrate-capture", test_migrate_capture);
     qtest_add_func("/sgring/migrate-swap", test_migrate_swap);
     qtest_add_func("/sgring/migrate-old", test_migrate_old);
+    qtest_add_func("/sgring/migrate-1.1", test_migrate_1_1);
     qtest_add_func("/sgring/unplug", test_unplug);
 }

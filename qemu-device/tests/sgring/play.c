@@ -11,6 +11,16 @@ const uint32_t sample_bytes[FORMATS] = {
     [SGRING_FMT_S32_LE] = 4, [SGRING_FMT_FLOAT_LE] = 4,
 };
 
+int32_t louder(int32_t x, uint32_t gain)
+{
+    int64_t p = (int64_t)x * gain + 32768, q = p / 65536;
+
+    if (p % 65536 < 0) {
+        q--;
+    }
+    return q > INT32_MAX ? INT32_MAX : q < INT32_MIN ? INT32_MIN : q;
+}
+
 void scatter_in(Card *c, Scatter *s, size_t bytes, int most, int where,
                 uint64_t table, size_t skip)
 {

@@ -11,6 +11,9 @@
 #define FORMATS         9
 extern const uint32_t sample_bytes[FORMATS];
 
+/* [D-110], by another way than the card's. */
+int32_t louder(int32_t x, uint32_t gain);
+
 /*
  * A ring of @bytes in random pieces of multiples of 4 at random places, in
  * memory, in the card's SRAM, or in both.

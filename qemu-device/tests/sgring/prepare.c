@@ -42,9 +42,13 @@ static const Value values[] = {
     VALUE(rate, 0xffffffff, BAD_RATE),
     VALUE(channels, 1, NONE),
     VALUE(channels, 0, BAD_CHANNELS),
-    VALUE(channels, 3, BAD_CHANNELS),
+    VALUE(channels, 3, NONE),
+    VALUE(channels, 32, NONE),
+    VALUE(channels, 33, BAD_CHANNELS),
+    VALUE(channels, 0x40000002, BAD_CHANNELS),      /* 8 bytes, modulo 2^32 */
     VALUE(channels, 0xffffffff, BAD_CHANNELS),
     VALUE(period, 8, NONE),
+    VALUE(period, 32, NONE, .ring = 32 * 1024),
     VALUE(period, 960, NONE),
     VALUE(period, 1 << 20, NONE, .ring = 1 << 20),
     VALUE(period, 0, BAD_PERIOD),
@@ -67,6 +71,12 @@ static const Value values[] = {
     VALUE(burst, 16384, NONE, .period = 32768, .ring = 65536),
     VALUE(burst, 16385, BAD_BURST, .period = 32768, .ring = 65536),
     VALUE(burst, 0xffffffff, BAD_BURST),
+    VALUE(begin, 48, NONE),
+    VALUE(begin, 240 * 1000 + 192, NONE),
+    VALUE(begin, 1ull << 60, NONE, .period = 1 << 10, .ring = 1 << 10),
+    VALUE(begin, 1, BAD_BEGIN),
+    VALUE(begin, 239, BAD_BEGIN),
+    VALUE(begin, 0xfffffffffffffff0, BAD_BEGIN),
     VALUE(sgt_count, 16384, NONE),
     VALUE(sgt_count, 0, BAD_SGT),
     VALUE(sgt_count, 16385, BAD_SGT),
@@ -82,6 +92,11 @@ static const Value values[] = {
     VALUE(status_addr, STATUS(0) + 32, BAD_STATUS),
     VALUE(status_addr, NOWHERE, DMA_STATUS),
     VALUE(status_addr, 0xffffffffffffffc0, DMA_STATUS),
+    VALUE(appl_addr, STATUS(1), NONE),
+    VALUE(appl_addr, STATUS(1) + 4, BAD_APPL),
+    VALUE(appl_addr, NOWHERE, BAD_APPL),
+    VALUE(appl_addr, IOAPIC, BAD_APPL),
+    VALUE(appl_addr, 0xfffffffffffffff8, BAD_APPL),
     VALUE(flags, 0, NONE),
     VALUE(flags, SGRING_FLAG_LOOPBACK, BAD_FLAGS),
     VALUE(flags, 0x80000001, BAD_FLAGS),
@@ -167,15 +182,17 @@ static void test_order(void)
         { SGRING_ERR_BAD_PERIOD, SGRING_S_PERIOD, 240 },
         { SGRING_ERR_BAD_RING, SGRING_S_RING, 960 },
         { SGRING_ERR_BAD_BURST, SGRING_S_BURST, 0 },
+        { SGRING_ERR_BAD_BEGIN, SGRING_S_BEGIN, 240, true },
         { SGRING_ERR_BAD_SGT, SGRING_S_SGT_COUNT, 1 },
         { SGRING_ERR_BAD_SGT, SGRING_S_SGT_ADDR, TABLE, true },
         { SGRING_ERR_BAD_VECTOR, SGRING_S_VECTOR, 0 },
         { SGRING_ERR_BAD_STATUS, SGRING_S_STATUS_ADDR, NOWHERE, true },
+        { SGRING_ERR_BAD_APPL, SGRING_S_APPL_ADDR, NOWHERE, true },
         { SGRING_ERR_BAD_FLAGS, SGRING_S_FLAGS, 0 },
         { SGRING_ERR_BAD_GROUP, SGRING_S_GROUP, 0 },
     };
     const Config wrong = {
-        99, 1, 0, 1, 7, -1, 1, 0, 99, 1, -1, -1
+        99, 1, 0, 1, 7, -1, 1, 0, 99, 1, -1, -1, 1, 1
     };
     Card *c = card_silent("");
     size_t i;
@@ -197,6 +214,9 @@ static void test_order(void)
     cmd(c, 0, SGRING_CMD_PREPARE);
     assert_stream(c, 0, ERROR, SHORT_SGT);
     put_table(c, TABLE, &(Segment) { RING, 960 * 4, 0 }, 1);
+    cmd(c, 0, SGRING_CMD_PREPARE);
+    assert_stream(c, 0, ERROR, BAD_APPL);
+    wrq(c, sreg(0, SGRING_S_APPL_ADDR), STATUS(1));
     cmd(c, 0, SGRING_CMD_PREPARE);
     assert_stream(c, 0, ERROR, DMA_STATUS);
     card_free(c);

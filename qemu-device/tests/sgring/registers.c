@@ -26,12 +26,12 @@ static void test_identity(void)
     g_assert_cmphex(rd(c, SGRING_MAGIC), ==, SGRING_MAGIC_VALUE);
     g_assert_cmphex(rd(c, SGRING_VERSION), ==, 0x00010002);
     g_assert_cmphex(rd(c, SGRING_CAP_STREAMS), ==, 0x203);
-    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0x87f);
+    g_assert_cmphex(rd(c, SGRING_CAP_FEATURES), ==, 0x1fff);
     g_assert_cmpuint(rd(c, SGRING_CAP_VECTORS), ==, 5);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MIN), ==, 8000);
     g_assert_cmpuint(rd(c, SGRING_CAP_RATE_MAX), ==, 384000);
     g_assert_cmphex(rd(c, SGRING_CAP_FORMATS), ==, 0x177);
-    g_assert_cmphex(rd(c, SGRING_CAP_CHANNELS), ==, 0x201);
+    g_assert_cmphex(rd(c, SGRING_CAP_CHANNELS), ==, 0x2001);
     g_assert_cmpuint(rd(c, SGRING_CAP_PERIOD_MIN), ==, 8);
     g_assert_cmpuint(rd(c, SGRING_CAP_PERIOD_MAX), ==, 1 << 20);
     g_assert_cmpuint(rd(c, SGRING_CAP_SGT_MAX), ==, 16384);
@@ -41,7 +41,8 @@ static void test_identity(void)
     g_assert_cmpuint(rd(c, SGRING_CAP_GROUPS), ==, 64);
     g_assert_cmpuint(rd(c, SGRING_CAP_BURST_MAX), ==, 16384);
     g_assert_cmpuint(rdq(c, SGRING_CAP_SRAM), ==, 4 << 20);
-    g_assert_cmpuint(rd(c, SGRING_CAP_EVENTS_MAX), ==, 0);
+    g_assert_cmpuint(rd(c, SGRING_CAP_EVENTS_MAX), ==, 4096);
+    g_assert_cmpuint(rd(c, SGRING_CAP_JACKS), ==, 2);
     card_free(c);
 }
 
@@ -171,7 +172,7 @@ static void test_reserved(void)
     }
     wr(c, SGRING_REGS_SIZE - 4, 0xffffffff);
     g_assert_cmphex(rd(c, SGRING_REGS_SIZE - 4), ==, 0);
-    for (i = SGRING_EVENT_ADDR; i < SGRING_STREAM_BASE; i += 4) {
+    for (i = SGRING_JACKS + 4; i < SGRING_STREAM_BASE; i += 4) {
         wr(c, i, 0xffffffff);
         g_assert_cmphex(rd(c, i), ==, 0);
     }

@@ -17,6 +17,11 @@ void sgring_sram_tests(void);
 void sgring_swap_tests(void);
 void sgring_hostile_tests(void);
 void sgring_migration_tests(void);
+void sgring_channels_tests(void);
+void sgring_mixer_tests(void);
+void sgring_events_tests(void);
+void sgring_appl_tests(void);
+void sgring_power_tests(void);
 void sgring_faults_tests(void);
 
 #endif /* SGRING_TESTS_H */
