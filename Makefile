@@ -21,8 +21,9 @@ endif
 # What a recipe runs does not outlive make, however make ends.
 tied := setpriv --pdeathsig TERM --
 
-# FILE=, AUDIO=, ONLY=, KERNEL=, MIRROR= reach the scripts by the environment.
-export FILE AUDIO ONLY KERNEL MIRROR MIRROR_SECURITY
+# FILE=, AUDIO=, ONLY=, RUNS=, QUICK=, KERNEL=, MIRROR= reach the scripts by the
+# environment.
+export FILE AUDIO ONLY RUNS QUICK KERNEL MIRROR MIRROR_SECURITY
 
 .PHONY: help
 help:
@@ -37,6 +38,9 @@ help:
 #:                   ONLY=aplay       those with this in their names
 #:   make test-debug  the driver's tests once more on a kernel that looks for
 #:                 mistakes (lockdep, DMA, page counts, leaks); it is built first
+#:   make bench    what the rings cost, in instructions, beside other memory
+#:                   QUICK=1          few sizes
+#:                   RUNS=2           twice, and whether both are equal
 #:   make shell    an interactive guest with the card
 #:   make check    linters
 #:   make doctor   what this machine has and lacks for all this
@@ -74,13 +78,15 @@ setup-debug: kernel qemu programs
 	@$(tied) env KIND=debug scripts/driver --planted
 	@$(tied) env KIND=debug scripts/guest
 
-.PHONY: run test test-debug shell
+.PHONY: run test test-debug bench shell
 run: setup
 	+@$(tied) env SGRING_SETUP=no scripts/run
 test: setup
 	+@$(tied) env SGRING_SETUP=no scripts/test
 test-debug: setup-debug
 	+@$(tied) env SGRING_SETUP=no KIND=debug scripts/test --shard guest --shard journey --shard planted
+bench: setup
+	+@$(tied) env SGRING_SETUP=no scripts/bench
 shell: setup
 	+@$(tied) env SGRING_SETUP=no scripts/vm --share .
 

@@ -28,6 +28,9 @@ pub(crate) struct Files<'a> {
     pub dir: &'a Path,
 }
 
+/// Of what the guest takes for random, under icount.
+pub(crate) const SEED: &str = "1";
+
 /// The folders in which Debian's packages put the firmware.
 const FIRMWARE: [&str; 2] = ["/usr/share/seabios", "/usr/share/qemu"];
 
@@ -65,7 +68,7 @@ pub(crate) fn build(
     }
     if config.icount {
         argv.pair("-icount", "shift=0,sleep=off");
-        argv.pair("-seed", "1");
+        argv.pair("-seed", SEED);
         argv.pair("-rtc", "base=2026-01-01,clock=vm");
     }
 

@@ -32,6 +32,19 @@ pub enum Card {
 }
 
 impl Card {
+    /// Its name as an option takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sgring => "sgring",
+            Self::Hda => "hda",
+            Self::Ac97 => "ac97",
+            Self::Es1370 => "es1370",
+            Self::Virtio => "virtio",
+            Self::None => "none",
+        }
+    }
+
     /// The driver that the guest loads, as modprobe knows it.
     #[must_use]
     pub fn driver(self) -> Option<&'static str> {

@@ -11,6 +11,7 @@
 
 mod accel;
 mod argv;
+pub mod bench;
 mod boot;
 mod config;
 pub mod cpio;

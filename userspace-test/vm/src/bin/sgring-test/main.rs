@@ -181,7 +181,7 @@ fn alone(layout: &Layout) -> Result<File, Error> {
 }
 
 /// What other commands leave among the results.
-const OF_OTHERS: [&str; 3] = ["debug", "bench", "metrics.jsonl"];
+const OF_OTHERS: [&str; 3] = ["debug", "bench.txt", "metrics.jsonl"];
 
 /// Removes the results of the last run.
 fn clear(results: &Path) -> std::io::Result<()> {

@@ -5,6 +5,7 @@
 //! of it besides what it is about.
 
 mod accel;
+mod bench;
 mod cards;
 mod exact;
 mod formats;
@@ -40,6 +41,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(hear::units());
     units.extend(cards::units());
     units.extend(product::units());
+    units.extend(bench::units());
     units.extend(accel::units());
     units.extend(trouble::units());
     units
