@@ -162,7 +162,11 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     };
     let since = Instant::now();
     let first = measure(&layout, &stopper, &extent)?;
-    let mut report = String::new();
+    let lines: Vec<_> = first.iter().map(|series| format!("{series}\n")).collect();
+    let path = keep(&layout, FILES[0], &lines.concat())?;
+    // What is shown is what others will read.
+    let all = read(&path)?;
+    let mut report = table::tables(&all) + &targets::lines(&all);
     let mut equal = true;
     for number in 2..=args.runs {
         println!("once more, {number} of {}", args.runs);
@@ -170,11 +174,6 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         equal &= comparison.is_equal();
         report.push_str(&format!("\nrun 1 and run {number}: {comparison}"));
     }
-    let lines: String = first.iter().map(|series| format!("{series}\n")).collect();
-    let path = keep(&layout, FILES[0], &lines)?;
-    // What is shown is what others will read.
-    let all = read(&path)?;
-    let report = format!("{}{}{report}", table::tables(&all), targets::lines(&all));
     keep(&layout, FILES[1], &report)?;
     print!("{report}");
     println!(

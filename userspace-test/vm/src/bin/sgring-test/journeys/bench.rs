@@ -63,8 +63,8 @@ fn measure(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
                 .map_err(|e| format!("{e}\nrun: {}", outcome.dir.path().display())),
         );
     }
-    let file: String = all.iter().map(|series| format!("{series}\n")).collect();
-    let result = match series::read(&file) {
+    let lines: Vec<_> = all.iter().map(|series| format!("{series}\n")).collect();
+    let result = match series::read(&lines.concat()) {
         Ok(read) if read == all => Ok(()),
         Ok(_) => Err("what was read is not what was written".to_owned()),
         Err(e) => Err(e),
