@@ -167,11 +167,9 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     // What is shown is what others will read.
     let all = read(&path)?;
     let mut report = table::tables(&all) + &targets::lines(&all);
-    let mut equal = true;
     for number in 2..=args.runs {
         println!("once more, {number} of {}", args.runs);
         let comparison = compare::Comparison::of(&first, &measure(&layout, &stopper, &extent)?);
-        equal &= comparison.is_equal();
         report.push_str(&format!("\nrun 1 and run {number}: {comparison}"));
     }
     keep(&layout, FILES[1], &report)?;
@@ -182,7 +180,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         since.elapsed().as_secs_f64(),
         path.display()
     );
-    Ok(ExitCode::from(u8::from(!equal)))
+    Ok(ExitCode::SUCCESS)
 }
 
 fn main() -> ExitCode {
