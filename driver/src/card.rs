@@ -16,6 +16,7 @@ use crate::{
     },
     mm::{
         Binding,
+        Purse,
         ScatterRing,
         Sram, //
     },
@@ -60,6 +61,8 @@ pub(crate) struct CardState {
     vectors: u32,
     /// Largest ring, bytes.
     pub(crate) ring_bytes_max: usize,
+    /// For all rings together.
+    pub(crate) purse: Arc<Purse>,
 }
 
 impl CardState {
@@ -70,6 +73,7 @@ impl CardState {
         sram: Option<Arc<Sram>>,
         vectors: u32,
         ring_bytes_max: usize,
+        purse: Arc<Purse>,
     ) -> Result<Arc<Self>> {
         let streams = capabilities.playback.saturating_add(capabilities.capture);
         if streams == 0 || streams > regs::SGRING_STREAMS_MAX {
@@ -81,7 +85,7 @@ impl CardState {
         }
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
         // The DMA layer itself only knows after the first mapping.
-        let trial = binding.with(|dev| ScatterRing::new(dev, 1, true, Some(&binding)))?;
+        let trial = binding.with(|dev| ScatterRing::new(dev, 1, true, Some(&binding), None))?;
         let state = Self {
             binding,
             registers,
@@ -92,6 +96,7 @@ impl CardState {
             slots,
             vectors,
             ring_bytes_max,
+            purse,
         };
         Ok(Arc::new(state, GFP_KERNEL)?)
     }

@@ -9,6 +9,7 @@
 
 mod ahead;
 mod bounds;
+mod budget;
 mod descriptor;
 mod extent;
 mod format;

@@ -7,6 +7,7 @@
 //!   the kernel. The pages live as long as anybody maps them; the DMA mapping ends with the device.
 //! * [`SharedWords`]: coherent memory, accessed a word at a time.
 //! * [`Sram`]: memory on the device, in a BAR, of which an [`Area`] is a part.
+//! * [`Purse`]: how much of it there may be.
 //! * [`Mappings`]: who has mapped a ring, to take it away from them.
 //! * [`fault`]: the page-fault side, where user space gets a page when it touches it.
 //! * [`mode`]: how pages get into mappings, for comparison, and the count of mappings.
@@ -24,6 +25,7 @@ mod mappings;
 pub(crate) mod mode;
 #[cfg(planted)]
 pub(crate) mod planted;
+mod purse;
 mod scatter;
 mod shared;
 mod shim;
@@ -44,8 +46,13 @@ pub(crate) mod trace {
 
 pub(crate) use binding::Binding;
 pub(crate) use mappings::Mappings;
+pub(crate) use purse::{
+    Charge,
+    Purse, //
+};
 pub(crate) use scatter::ScatterRing;
 pub(crate) use shared::SharedWords;
+pub(crate) use shim::may_say;
 pub(crate) use sram::{
     Area,
     Sram, //

@@ -24,6 +24,7 @@ use crate::{
     card::CardState,
     format,
     mm::{
+        self,
         fault::{
             Answer,
             Mapping,
@@ -121,9 +122,8 @@ impl Stream {
 
         match regs.read(regs::SGRING_S_STATE)? {
             regs::SGRING_STATE_PREPARED => Ok(()),
-            // All ones: the device does not answer any more.
-            u32::MAX => Err(ENODEV),
             state => {
+                self.card.registers.check()?;
                 let err = regs.read(regs::SGRING_S_ERR)?;
                 let index = regs.read(regs::SGRING_S_ERR_INDEX)?;
                 pr_err!(
@@ -250,22 +250,34 @@ impl PcmOps for Pcm {
         let wish = slot.wish();
 
         // The same size again: the pages stay, and with them what a client may still have mapped.
+        let mut old_bytes = 0;
         if let Some(configured) = &mut *slot.ring.lock() {
             let ring = &configured.ring;
             if ring.bytes() == bytes && ring.is_on_card() == (wish != Wish::Ram) {
                 configured.params = chosen;
                 return Ok(ring.memory().clone());
             }
+            old_bytes = ring.bytes();
         }
 
         let card = &stream.card;
         let ring = card.binding.with(|dev| {
+            let charge = card.purse.charge(bytes, old_bytes).inspect_err(|_| {
+                let (limit, used) = card.purse.state();
+                if mm::may_say() {
+                    dev_warn!(
+                        dev,
+                        "no ring of {bytes} bytes: {used} of {limit} are in use (max_card_bytes)\n"
+                    );
+                }
+            })?;
             let mut ring = Ring::new(
                 dev,
                 bytes,
                 stream.playback,
                 card.sync(),
                 card.capabilities.table,
+                charge,
             )?;
             ring.settle(card.room(dev, slot, wish, bytes)?);
             Ok(ring)

@@ -90,11 +90,27 @@ impl Registers {
     }
 
     /// Resets the whole card: every stream is idle, no DMA and no interrupt follows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`].
     pub(crate) fn reset(&self) -> Result {
         self.write(SGRING_GCTL, SGRING_GCTL_RESET)?;
         // A read makes sure that the card has taken the write.
-        self.read(SGRING_GCTL)?;
-        Ok(())
+        self.check()
+    }
+
+    /// Whether the card answers. Of one that was torn out all registers read as all ones, or as what
+    /// the machine puts in the place of nothing, and what they say must not be believed.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when it does not, and after unbind.
+    pub(crate) fn check(&self) -> Result {
+        match self.read(SGRING_MAGIC)? {
+            SGRING_MAGIC_VALUE => Ok(()),
+            _ => Err(ENODEV),
+        }
     }
 }
 
@@ -150,9 +166,16 @@ impl Capabilities {
     ///
     /// `ENODEV` when this is no sgring card, or one of a major version that this driver does not know.
     pub(crate) fn read(registers: &Registers) -> Result<Self> {
-        if registers.read(SGRING_MAGIC)? != SGRING_MAGIC_VALUE {
-            pr_err!("not an sgring card: wrong magic number\n");
-            return Err(ENODEV);
+        match registers.read(SGRING_MAGIC)? {
+            SGRING_MAGIC_VALUE => {}
+            u32::MAX => {
+                pr_err!("the card does not answer\n");
+                return Err(ENODEV);
+            }
+            _ => {
+                pr_err!("not an sgring card: wrong magic number\n");
+                return Err(ENODEV);
+            }
         }
         let version = registers.read(SGRING_VERSION)?;
         let major = version >> SGRING_VERSION_MAJOR_SHIFT;

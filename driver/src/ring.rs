@@ -26,6 +26,7 @@ use crate::{
         trace::Backing,
         Area,
         Binding,
+        Charge,
         Mappings,
         ScatterRing,
         SharedWords,
@@ -184,7 +185,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Allocates a ring of `bytes` bytes in main memory; `sync` as for [`ScatterRing::new`]. Process
+    /// Allocates a ring of `bytes` bytes in main memory; `sync` and `charge` as for [`ScatterRing::new`]. Process
     /// context, without the ring lock.
     pub(crate) fn new(
         dev: &Device<Bound>,
@@ -192,8 +193,9 @@ impl Ring {
         playback: bool,
         sync: Option<&Arc<Binding>>,
         limits: Limits,
+        charge: Charge,
     ) -> Result<Self> {
-        let memory = ScatterRing::new(dev, bytes, playback, sync)?;
+        let memory = ScatterRing::new(dev, bytes, playback, sync, Some(charge))?;
         let memory_table = Table::new(dev, limits, 0, || memory.segments())?;
         Ok(Self {
             memory,

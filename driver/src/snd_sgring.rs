@@ -16,13 +16,14 @@
 //!
 //! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
 //! a substream's memory, `slot` what is kept of a stream, `migrate` moves rings, `regs` and `status` are the
-//! card's two faces. `ahead`, `bounds`, `descriptor`,
-//! `extent`, `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
+//! card's two faces. `ahead`, `bounds`, `budget`,
+//! `descriptor`, `extent`, `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
 //! all of the `unsafe`; `seam` is where kernels differ.
 
 mod ahead;
 mod alsa;
 mod bounds;
+mod budget;
 mod card;
 mod controls;
 mod descriptor;
@@ -54,6 +55,7 @@ use crate::{
     },
     mm::{
         Binding,
+        Purse,
         Sram, //
     },
     pcm::Pcm,
@@ -117,14 +119,17 @@ impl SgringDriver {
             )?),
         };
 
-        let limit = seam::parameter!(max_ring_bytes).min(capabilities.ring_max);
+        let ring = seam::parameter!(max_ring_bytes).min(capabilities.ring_max);
+        let all = budget::limit(seam::parameter!(max_card_bytes), ring);
         let card = CardState::new(
             binding,
             registers,
             capabilities,
             sram,
             vectors.len(),
-            limit.try_into()?,
+            // A client that does not ask gets the largest: it must fit.
+            ring.min(all).try_into()?,
+            Purse::new(all)?,
         )?;
 
         let alsa = Card::new(pdev.as_ref(), seam::this_module(), &NAMES, card.clone())?;
@@ -198,8 +203,10 @@ impl pci::Driver for SgringDriver {
         this.registration.disconnect();
         this.card.binding.end();
         migrate::end(&this.card);
-        if let Err(error) = this.card.registers.reset() {
-            dev_warn!(pdev, "no reset at unbind: {error:?}\n");
+        match this.card.registers.reset() {
+            // Torn out: there is nothing left to be silenced.
+            Ok(()) | Err(ENODEV) => {}
+            Err(error) => dev_warn!(pdev, "no reset at unbind: {error:?}\n"),
         }
     }
 }
@@ -214,6 +221,10 @@ kernel::module_pci_driver! {
         max_ring_bytes: u64 {
             default: 2097152,
             description: "Largest ring of a substream in bytes (default 2 MiB)",
+        },
+        max_card_bytes: u64 {
+            default: 0,
+            description: "Most ring memory of a card in bytes (default 0: 16 rings of the largest size)",
         },
     },
 }

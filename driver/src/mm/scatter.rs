@@ -25,7 +25,8 @@ use super::{
         Mapping,
         VmFault, //
     },
-    Binding, //
+    Binding,
+    Charge, //
 };
 use crate::{
     bounds,
@@ -67,6 +68,8 @@ pub(crate) struct ScatterRing {
     /// Who knows whether the DMA mapping still exists, where memory must be synced; else nobody is asked.
     sync: Option<Arc<Binding>>,
     dir: DataDirection,
+    /// Given back after the memory.
+    _charge: Option<Charge>,
 }
 
 // SAFETY: The raw pointers are to memory that `table` owns, and is itself `Send`.
@@ -79,7 +82,7 @@ impl ScatterRing {
     /// Allocates a zeroed ring of `bytes` bytes, rounded up to pages, and maps it for DMA: for the device to
     /// read from, or to write to.
     ///
-    /// With `sync`, which is of `dev`, the ring may be one that is to be synced.
+    /// With `sync`, which is of `dev`, the ring may be one that is to be synced. `charge` is for the memory.
     ///
     /// # Errors
     ///
@@ -90,6 +93,7 @@ impl ScatterRing {
         bytes: usize,
         playback: bool,
         sync: Option<&Arc<Binding>>,
+        charge: Option<Charge>,
     ) -> Result<Arc<Self>> {
         let dir = match (playback, sync) {
             (true, _) => DataDirection::ToDevice,
@@ -135,6 +139,7 @@ impl ScatterRing {
                 bytes,
                 sync,
                 dir,
+                _charge: charge,
             },
             GFP_KERNEL,
         )?)

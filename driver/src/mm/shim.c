@@ -5,6 +5,7 @@
  */
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/ratelimit.h>
 #include <linux/string.h>
 
 #include "shim.h"
@@ -51,6 +52,15 @@ static const struct kernel_param_ops fault_window_ops = {
 module_param_cb(fault_window, &fault_window_ops, &snd_sgring_fault_window, 0644);
 MODULE_PARM_DESC(fault_window,
 	"Most pages that one fault maps, ahead of a client that goes in order (1 to 16384)");
+
+bool snd_sgring_may_say(void)
+{
+	static struct ratelimit_state once =
+		RATELIMIT_STATE_INIT_FLAGS(once, 5 * HZ, 1,
+					   RATELIMIT_MSG_ON_RELEASE);
+
+	return __ratelimit(&once);
+}
 
 void snd_sgring_get_page(struct page *page)
 {

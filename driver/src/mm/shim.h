@@ -18,6 +18,7 @@ struct page;
 /* In shim.c */
 extern unsigned int snd_sgring_fault_window;
 void snd_sgring_get_page(struct page *page);
+bool snd_sgring_may_say(void);
 
 /* In mode.rs, by way of shim.rs */
 int snd_sgring_choose_map_mode(unsigned int mode);

@@ -35,6 +35,13 @@ pub(super) fn fault_window() -> u32 {
     unsafe { addr_of!(c::snd_sgring_fault_window).read_volatile() }
 }
 
+/// Whether a line about what clients may bring about as often as they like may be logged now: one in five
+/// seconds.
+pub(crate) fn may_say() -> bool {
+    // SAFETY: No arguments; any context.
+    unsafe { c::snd_sgring_may_say() }
+}
+
 /// Takes a reference of a page.
 ///
 /// # Safety
