@@ -36,15 +36,23 @@ pub struct Options {
     /// period instead of one. For comparing the two, and for trying on one machine what others
     /// need.
     pub sync_ptr: bool,
+    /// Map the ring twice in a row, and have each callback fill all that is free of it, at least a
+    /// period and at most the ring, as one slice, wherever in the ring that begins. Fewer calls for
+    /// whoever fills a large ring seldom.
+    ///
+    /// Refused with [`ErrorKind::UnsupportedConfig`] where the ring is no whole number of pages, which
+    /// depends on period, periods and frame: the error's text has the numbers. On any card.
+    pub linear: bool,
 }
 
 impl Default for Options {
-    /// Four periods, priority 50, records mapped.
+    /// Four periods, priority 50, records mapped, the ring once.
     fn default() -> Self {
         Self {
             periods: 4,
             priority: Some(50),
             sync_ptr: false,
+            linear: false,
         }
     }
 }
@@ -226,6 +234,8 @@ fn config_range(capability: &Capability) -> Option<SupportedStreamConfigRange> {
 
 fn from_io(error: io::Error) -> Error {
     let kind = match error.raw_os_error() {
+        // A ring that cannot be linear.
+        None if error.kind() == io::ErrorKind::Unsupported => ErrorKind::UnsupportedConfig,
         Some(libc::ENODEV | libc::ENXIO | libc::EBADFD) => ErrorKind::DeviceNotAvailable,
         Some(libc::EACCES | libc::EPERM) => ErrorKind::PermissionDenied,
         Some(libc::EBUSY) => ErrorKind::DeviceBusy,
@@ -362,7 +372,7 @@ impl DeviceTrait for RingDevice {
         let params = params::negotiate(&pcm, &request).map_err(from_refusal)?;
         let shared = Arc::new(Shared::new().map_err(from_io)?);
         let (hardware, ring) =
-            Hardware::new(pcm, params, self.options.sync_ptr, shared.clone()).map_err(from_io)?;
+            Hardware::new(pcm, params, self.options, shared.clone()).map_err(from_io)?;
         shared.ring.store(ring.buffer(), Ordering::Relaxed);
         let setup = Setup {
             ring,
@@ -370,6 +380,7 @@ impl DeviceTrait for RingDevice {
             frame_bytes: kernel.bytes() * usize::from(config.channels),
             rate: config.sample_rate,
             perfect_drain: params.info() & uapi::INFO_PERFECT_DRAIN != 0,
+            linear: self.options.linear,
         };
         let callbacks = Callbacks {
             data,
@@ -497,7 +508,7 @@ impl StreamTrait for RingStream {
         self.command(Command::Pause)
     }
 
-    /// Frames in a period: each callback fills one.
+    /// Frames in a period: each callback fills one, or with [`Options::linear`] at least one.
     fn buffer_size(&self) -> Result<FrameCount, Error> {
         Ok(self.period)
     }
@@ -607,6 +618,7 @@ mod tests {
             frame_bytes: 4,
             rate: 48_000,
             perfect_drain: true,
+            linear: false,
         };
         let bench = Arc::new(Bench::default());
         let shared = Arc::new(Shared::new().unwrap());

@@ -2,6 +2,7 @@
 //! A kernel PCM under the audio thread.
 
 use crate::handle::{Shared, count};
+use crate::host::Options;
 use crate::ring::Ring;
 use crate::stream::{Card, Snapshot};
 use crate::sys::{
@@ -25,12 +26,12 @@ pub(crate) struct Hardware {
 }
 
 impl Hardware {
-    /// Sets `pcm` up as chosen, maps and touches its ring, and prepares it. With `sync_ptr` the
-    /// records are not mapped.
+    /// Sets `pcm` up as chosen, maps and touches its ring, and prepares it. With
+    /// [`Options::sync_ptr`] the records are not mapped, with [`Options::linear`] the ring is twice.
     pub(crate) fn new(
         pcm: Pcm,
         mut params: HwParams,
-        sync_ptr: bool,
+        options: Options,
         shared: Arc<Shared>,
     ) -> io::Result<(Self, Ring)> {
         pcm.hw_params(&mut params)?;
@@ -50,11 +51,15 @@ impl Hardware {
                  not fit together"
             ))
         })?;
-        let memory = PlaybackRing::new(&pcm, buffer as usize, frame_bytes as usize)?;
+        let (frames, bytes) = (buffer as usize, frame_bytes as usize);
+        let memory = match options.linear {
+            true => PlaybackRing::linear(&pcm, frames, bytes)?,
+            false => PlaybackRing::new(&pcm, frames, bytes)?,
+        };
         // Each page faults in at its first touch: now, and not in the audio thread.
         memory.prefault();
         // Either record alone would do, but then SYNC_PTR is called anyway.
-        let records = match sync_ptr {
+        let records = match options.sync_ptr {
             true => None,
             false => StatusPage::new(&pcm).ok().zip(ControlPage::new(&pcm).ok()),
         };

@@ -65,9 +65,14 @@ impl Sim {
             frame_bytes,
             rate,
             perfect_drain,
+            linear,
             ..
         } = *setup;
-        let memory = PlaybackRing::memfd(ring.buffer() as usize, frame_bytes).unwrap();
+        let buffer = ring.buffer() as usize;
+        let memory = match linear {
+            true => PlaybackRing::memfd_linear(buffer, frame_bytes).unwrap(),
+            false => PlaybackRing::memfd(buffer, frame_bytes).unwrap(),
+        };
         // The recording must not allocate while the thread runs.
         bench.played.lock().unwrap().reserve(1 << 24);
         Self {

@@ -42,7 +42,8 @@ pub(crate) trait Card {
     fn snapshot(&mut self, ask: bool) -> io::Result<Snapshot>;
     /// Publishes the application's position, frames in `0..boundary`.
     fn publish(&mut self, application: u64) -> io::Result<()>;
-    /// The bytes of `frames` frames from a place in the ring.
+    /// The bytes of `frames` frames from a place in the ring: a period, or with [`Setup::linear`] any
+    /// number up to the ring.
     fn window(&mut self, place: usize, frames: usize) -> &mut [u8];
     /// PREPARE: both positions to 0.
     fn prepare(&mut self) -> io::Result<()>;
@@ -82,7 +83,8 @@ pub(crate) enum Report {
 
 /// The two callbacks.
 pub(crate) trait Client {
-    /// Fills `window`, which holds silence. `window` is a period of the ring itself.
+    /// Fills `window`, which holds silence. `window` is a period of the ring itself, or, with
+    /// [`Setup::linear`], all of it that is free.
     fn data(&mut self, window: &mut [u8], moment: Moment);
     /// Takes a report.
     fn report(&mut self, report: Report);
@@ -132,6 +134,8 @@ pub(crate) struct Setup {
     /// The card stops at any frame by itself. One that does not may leave out what is no whole
     /// period.
     pub(crate) perfect_drain: bool,
+    /// The ring is mapped twice in a row: all that is free is one window, wherever it begins.
+    pub(crate) linear: bool,
 }
 
 /// The audio thread's state.
@@ -356,22 +360,30 @@ impl<C: Card, K: Client> Worker<C, K> {
         Ok(())
     }
 
-    /// Has one period written and publishes it, or as much of it as comes before the end.
+    /// Has one period written and publishes it, or as much of it as comes before the end. Of a linear ring
+    /// all that is free, at least a period.
     fn period(&mut self, snapshot: &Snapshot) -> Result<(), Stop> {
         let Setup {
             ring,
             format,
             frame_bytes,
             perfect_drain,
+            linear,
             ..
         } = self.setup;
+        let whole = match ring.room(self.hardware, self.application) {
+            // A card of periods does not take less than one.
+            room if linear && !perfect_drain => room - room % ring.period(),
+            room if linear => room,
+            _ => ring.period(),
+        };
         let ahead = ring.distance(self.hardware, self.application).max(0) as u64;
         let moment = Moment {
             seen: snapshot.tstamp,
             heard: self.clock.heard(snapshot.tstamp, ahead),
         };
         let place = ring.place(self.application);
-        let window = self.card.window(place, ring.period() as usize);
+        let window = self.card.window(place, whole as usize);
         silence(format, window);
         count(&self.shared.counters.callbacks, 1);
         let client = &mut self.client;
@@ -382,12 +394,15 @@ impl<C: Card, K: Client> Worker<C, K> {
         let before = self.shared.counters.frames.load(Relaxed);
         let frames = self
             .shared
-            .end(before + ring.period())
+            .end(before + whole)
             .saturating_sub(before)
-            .min(ring.period());
+            .min(whole);
         silence(format, &mut window[frames as usize * frame_bytes..]);
         count(&self.shared.counters.frames, frames);
-        let advance = if perfect_drain { frames } else { ring.period() };
+        let advance = match perfect_drain {
+            true => frames,
+            false => frames.next_multiple_of(ring.period()),
+        };
         self.application = ring.add(self.application, advance);
         self.card.publish(self.application)?;
         Ok(())

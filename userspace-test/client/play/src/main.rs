@@ -48,6 +48,10 @@ struct Arguments {
     /// Use SYNC_PTR in place of the mapped status and control records, for comparison
     #[arg(long)]
     sync_ptr: bool,
+    /// Map the ring twice in a row and fill all that is free of it at once; refused where the ring is
+    /// no whole number of pages
+    #[arg(long)]
+    linear: bool,
     /// How to show where it is [default: bar on a terminal, else plain]
     #[arg(long)]
     progress: Option<Progress>,

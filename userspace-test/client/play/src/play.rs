@@ -250,6 +250,7 @@ pub(crate) fn play(arguments: &Arguments, file: &Path) -> Result<u8, String> {
         periods: arguments.periods,
         priority: (arguments.priority > 0).then_some(arguments.priority),
         sync_ptr: arguments.sync_ptr,
+        linear: arguments.linear,
     };
     let ring = find(arguments.device.as_deref(), options)?;
     let custom = cpal::platform::CustomDevice::from_device(ring.clone());

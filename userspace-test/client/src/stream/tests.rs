@@ -74,6 +74,7 @@ struct Scene {
     /// The callback that pauses the stream; 0 for none.
     pause_at: u64,
     perfect_drain: bool,
+    linear: bool,
     bench: Bench,
     deed: Deed,
 }
@@ -88,6 +89,7 @@ impl Scene {
             says_end: true,
             pause_at: 0,
             perfect_drain: true,
+            linear: false,
             bench: Bench::default(),
             deed: Box::new(|_, _| {}),
         }
@@ -102,6 +104,7 @@ impl Scene {
             frame_bytes: 4,
             rate: 48_000,
             perfect_drain: self.perfect_drain,
+            linear: self.linear,
         };
         let bench = Arc::new(self.bench);
         let shared = Arc::new(Shared::new().unwrap());
@@ -193,6 +196,25 @@ fn one_poll_a_period_and_nothing_else() {
     // The first ring is written before the start, and draining is one more sleep.
     assert_eq!(stats.polls, periods - 3 + 1);
     assert_eq!(stats.others, 1, "the drain");
+}
+
+/// The first window of a linear ring is all of it, and one behind a late wakeup is all that was played, over the
+/// ring's end.
+#[test]
+fn a_linear_ring_is_filled_in_one_piece() {
+    let mut scene = Scene::new(1024, 4, 10 * 4096);
+    scene.linear = true;
+    scene.deed = Box::new(|_, bench| {
+        bench.stall.fetch_add(2500, Relaxed);
+    });
+    let outcome = scene.play();
+    check(&outcome, 10 * 4096, false);
+    // Once the ring, then about 2500 frames at a time.
+    assert!(
+        (10..=20).contains(&outcome.stats.callbacks),
+        "{:?}",
+        outcome.stats
+    );
 }
 
 #[test]
@@ -342,6 +364,7 @@ fn a_callback_that_panics_leaves_silence() {
         frame_bytes: 4,
         rate: 48_000,
         perfect_drain: true,
+        linear: false,
     };
     let bench = Arc::new(Bench::default());
     let shared = Arc::new(Shared::new().unwrap());
@@ -376,6 +399,34 @@ proptest! {
         let outcome = scene.play();
         check(&outcome, length, false);
         prop_assert_eq!(outcome.played.len() as u64, length);
+    }
+
+    /// The same of a ring that is mapped twice in a row, in windows as large as there is room, which begin
+    /// anywhere and go over the ring's end.
+    #[test]
+    fn any_linear_ring_plays_every_frame(
+        period in 1u64..6,
+        periods in 2u64..9,
+        length in 1u64..60_000,
+        perfect_drain: bool,
+        stalls in prop::collection::vec((0u64..30, 1u64..1000), 0..5),
+    ) {
+        // Frames of four bytes in pages of 4096.
+        let mut scene = Scene::new(period * 256, periods.next_multiple_of(4), length);
+        scene.turns = 1 << 14;
+        scene.linear = true;
+        scene.perfect_drain = perfect_drain;
+        // Late, but never by so much that something is silent.
+        let most = period * 256;
+        scene.deed = Box::new(move |call, bench| {
+            for &(at, frames) in &stalls {
+                if at == call {
+                    bench.stall.fetch_add(frames.min(most), Relaxed);
+                }
+            }
+        });
+        let outcome = scene.play();
+        check(&outcome, length, false);
     }
 
     /// However late callbacks are, no frame is lost, repeated or put out of order.

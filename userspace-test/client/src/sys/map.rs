@@ -7,9 +7,10 @@
 
 use super::pcm::{MmapState, Pcm, check};
 use super::uapi::{self, MmapControl, MmapStatus};
+use std::fmt;
 use std::io;
 use std::mem::offset_of;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering, fence};
 use std::time::Duration;
@@ -108,17 +109,57 @@ impl Mapping {
         Ok(Self { ptr, len })
     }
 
+    /// Maps the first `len` bytes of a file twice, the second time right behind the first, readable
+    /// and writable: byte `len + i` is byte `i`. `len` is a whole number of pages.
+    fn twice(fd: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
+        let both = len
+            .checked_mul(2)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        // Addresses that nothing else is at.
+        // SAFETY: without MAP_FIXED the kernel places the mapping where nothing is.
+        let ptr = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                both,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if ptr == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // From here on an error unmaps all of it.
+        let map = Self {
+            ptr: NonNull::new(ptr.cast()).ok_or(io::ErrorKind::Other)?,
+            len: both,
+        };
+        for offset in [0, len] {
+            // SAFETY: inside the range by `both`.
+            let at = unsafe { map.ptr.as_ptr().add(offset) };
+            // SAFETY: the range is ours, reserved above, and has no references into it.
+            let got = unsafe {
+                libc::mmap(
+                    at.cast(),
+                    len,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_SHARED | libc::MAP_FIXED,
+                    fd.as_raw_fd(),
+                    uapi::MMAP_OFFSET_DATA as i64,
+                )
+            };
+            if got == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(map)
+    }
+
     /// Maps a new anonymous file of `len` bytes, as the simulated card's ring.
     #[cfg(test)]
     pub(crate) fn memfd(len: usize) -> io::Result<Self> {
-        use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-        // SAFETY: the name is a C string.
-        let fd = check(unsafe { libc::memfd_create(c"ring".as_ptr(), libc::MFD_CLOEXEC) })?;
-        // SAFETY: the descriptor is new and belongs to nobody else.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: ftruncate touches no memory of this process.
-        check(unsafe { libc::ftruncate(fd.as_raw_fd(), len as i64) })?;
-        Self::new(fd.as_fd(), 0, len, MapOptions::default())
+        Self::new(memfd(len)?.as_fd(), 0, len, MapOptions::default())
     }
 
     /// Where it is. Valid for [`len`](Self::len) bytes until dropped; what may be done there is the
@@ -221,6 +262,19 @@ impl Drop for Mapping {
         // SAFETY: the range is this mapping's alone, and its bytes have no references.
         unsafe { libc::munmap(self.ptr.as_ptr().cast(), self.len) };
     }
+}
+
+/// A new anonymous file of `len` bytes.
+#[cfg(test)]
+fn memfd(len: usize) -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the name is a C string.
+    let fd = check(unsafe { libc::memfd_create(c"ring".as_ptr(), libc::MFD_CLOEXEC) })?;
+    // SAFETY: the descriptor is new and belongs to nobody else.
+    let fd = unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) };
+    // SAFETY: ftruncate touches no memory of this process.
+    check(unsafe { libc::ftruncate(fd.as_raw_fd(), len as i64) })?;
+    Ok(fd)
 }
 
 /// Bytes in a page.
@@ -350,7 +404,57 @@ impl ControlPage {
     }
 }
 
+/// Why a ring cannot be mapped twice in a row.
+#[derive(Debug)]
+pub enum LinearError {
+    /// The ring ends in the middle of a page: what comes behind it there would not be its beginning.
+    NotPages {
+        /// Bytes of the ring.
+        ring: usize,
+        /// Bytes of a page.
+        page: usize,
+    },
+    /// The kernel said something else, as [`Pcm::mmap`].
+    Io(io::Error),
+}
+
+impl fmt::Display for LinearError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPages { ring, page } => write!(
+                f,
+                "a ring of {ring} bytes is no whole number of pages of {page} bytes and cannot be \
+                 mapped twice in a row: ask for another period or number of periods, or do without"
+            ),
+            Self::Io(error) => write!(f, "mapping the ring twice in a row: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LinearError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotPages { .. } => None,
+            Self::Io(error) => Some(error),
+        }
+    }
+}
+
+impl From<LinearError> for io::Error {
+    /// A refusal is `Unsupported` and keeps the reason; an error of the kernel's keeps its errno.
+    fn from(error: LinearError) -> Self {
+        match error {
+            LinearError::Io(error) => error,
+            refusal => Self::new(io::ErrorKind::Unsupported, refusal),
+        }
+    }
+}
+
 /// The whole ring of an interleaved playback PCM, written in place.
+///
+/// It may be mapped once, and a window then ends where the ring does; or, where it is whole pages,
+/// twice in a row ([`linear`](Self::linear)), and a window of any length up to the ring is one slice
+/// wherever it begins.
 ///
 /// Unlike [`Mapping`] it lends the bytes out. That is sound as long as nobody else writes to the
 /// window that is lent. The card only reads the ring. The kernel writes silence to what has
@@ -361,6 +465,8 @@ impl ControlPage {
 pub struct PlaybackRing {
     map: Mapping,
     frame_bytes: usize,
+    /// Bytes of the ring: those of the mapping, or half of them.
+    ring: usize,
 }
 
 impl PlaybackRing {
@@ -375,14 +481,67 @@ impl PlaybackRing {
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
         let map = pcm.mmap(uapi::MMAP_OFFSET_DATA, len, MapOptions::default())?;
         map.dont_fork()?;
-        Ok(Self { map, frame_bytes })
+        Ok(Self {
+            map,
+            frame_bytes,
+            ring: len,
+        })
+    }
+
+    /// Maps the ring of `pcm` twice in a row: `buffer_size` frames of `frame_bytes` bytes. On any
+    /// card that lets its ring be mapped.
+    ///
+    /// # Errors
+    ///
+    /// [`LinearError::NotPages`] where the ring is no whole number of pages; else as [`Pcm::mmap`].
+    pub fn linear(pcm: &Pcm, buffer_size: usize, frame_bytes: usize) -> Result<Self, LinearError> {
+        let map = Self::map_twice(pcm.as_fd(), buffer_size, frame_bytes)?;
+        map.map.dont_fork().map_err(LinearError::Io)?;
+        Ok(map)
+    }
+
+    fn map_twice(
+        fd: BorrowedFd<'_>,
+        buffer_size: usize,
+        frame_bytes: usize,
+    ) -> Result<Self, LinearError> {
+        let overflow = || LinearError::Io(io::Error::from_raw_os_error(libc::EINVAL));
+        let ring = buffer_size.checked_mul(frame_bytes).ok_or_else(overflow)?;
+        let page = page_size();
+        if ring % page != 0 {
+            return Err(LinearError::NotPages { ring, page });
+        }
+        Ok(Self {
+            map: Mapping::twice(fd, ring).map_err(LinearError::Io)?,
+            frame_bytes,
+            ring,
+        })
     }
 
     /// A ring of anonymous memory.
     #[cfg(test)]
     pub(crate) fn memfd(buffer_size: usize, frame_bytes: usize) -> io::Result<Self> {
-        let map = Mapping::memfd(buffer_size * frame_bytes)?;
-        Ok(Self { map, frame_bytes })
+        let ring = buffer_size * frame_bytes;
+        Ok(Self {
+            map: Mapping::memfd(ring)?,
+            frame_bytes,
+            ring,
+        })
+    }
+
+    /// The same, mapped twice in a row.
+    #[cfg(test)]
+    pub(crate) fn memfd_linear(
+        buffer_size: usize,
+        frame_bytes: usize,
+    ) -> Result<Self, LinearError> {
+        let fd = memfd(buffer_size * frame_bytes).map_err(LinearError::Io)?;
+        Self::map_twice(fd.as_fd(), buffer_size, frame_bytes)
+    }
+
+    /// Whether it is mapped twice in a row.
+    pub fn is_linear(&self) -> bool {
+        self.map.len() > self.ring
     }
 
     /// Touches every page.
@@ -390,13 +549,19 @@ impl PlaybackRing {
         self.map.prefault();
     }
 
-    /// The bytes of `frames` frames from frame `start` of the ring; cut at the ring's end.
+    /// The bytes of `frames` frames from frame `start` of the ring. A ring that is mapped once cuts them
+    /// at its end; one that is mapped twice in a row goes on at its beginning, and gives a whole ring
+    /// at most. Nothing from behind the ring's end.
     pub fn window(&mut self, start: usize, frames: usize) -> &mut [u8] {
-        let from = start.saturating_mul(self.frame_bytes).min(self.map.len());
-        let len = frames
-            .saturating_mul(self.frame_bytes)
-            .min(self.map.len() - from);
-        // SAFETY: inside the mapping by the two `min`s.
+        let from = start.saturating_mul(self.frame_bytes).min(self.ring);
+        let most = if self.is_linear() && from < self.ring {
+            self.ring
+        } else {
+            self.ring - from
+        };
+        let len = frames.saturating_mul(self.frame_bytes).min(most);
+        // SAFETY: inside the mapping: `from` and `most` are in the ring, which a second one follows
+        // where they together are not.
         let at = unsafe { self.map.as_ptr().add(from) };
         // SAFETY: mapped readable and writable as long as `self`, any byte is a valid u8, and
         // nobody else writes there (see the type).
@@ -423,6 +588,56 @@ mod tests {
     }
 
     #[test]
+    fn a_linear_ring_goes_on_at_its_beginning() {
+        let (page, frame) = (page_size(), 4);
+        let frames = 3 * page / frame;
+        let mut ring = PlaybackRing::memfd_linear(frames, frame).unwrap();
+        ring.prefault();
+        assert!(ring.is_linear());
+        // Every start, and every length that reaches the edges.
+        for start in (0..frames).step_by(97).chain([1, frames - 1]) {
+            for length in [0, 1, frames - start, frames - start + 1, frames - 1, frames] {
+                let length = length.min(frames);
+                let window = ring.window(start, length);
+                assert_eq!(window.len(), length * frame, "{start}+{length}");
+                for (i, bytes) in window.chunks_exact_mut(frame).enumerate() {
+                    bytes.copy_from_slice(&((start + i) as u32).to_ne_bytes());
+                }
+                for i in start..start + length {
+                    let seen: [u8; 4] = ring.window(i % frames, 1).try_into().unwrap();
+                    assert_eq!(u32::from_ne_bytes(seen), i as u32);
+                }
+            }
+            assert_eq!(ring.window(start, usize::MAX).len(), frames * frame);
+        }
+        assert_eq!(ring.window(frames, 1).len(), 0);
+        assert_eq!(ring.window(usize::MAX, usize::MAX).len(), 0);
+    }
+
+    #[test]
+    fn a_ring_of_broken_pages_is_refused_with_that_reason() {
+        let page = page_size();
+        for bytes in [4, page - 4, page + 4, 6 * 1024 + 4] {
+            let error = PlaybackRing::memfd_linear(bytes / 4, 4).unwrap_err();
+            match &error {
+                LinearError::NotPages { ring, page: p } => assert_eq!((*ring, *p), (bytes, page)),
+                other => panic!("{other:?}"),
+            }
+            assert!(error.to_string().contains("no whole number of pages"));
+            let error = io::Error::from(error);
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            let reason = error.get_ref().and_then(|e| e.downcast_ref());
+            assert!(matches!(reason, Some(LinearError::NotPages { .. })));
+        }
+        let huge = PlaybackRing::map_twice(memfd(page).unwrap().as_fd(), usize::MAX, 4);
+        assert!(matches!(huge, Err(LinearError::Io(_))));
+        // What the kernel refuses keeps its errno, and nothing stays mapped.
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let error = PlaybackRing::map_twice(null.as_fd(), page, 4).unwrap_err();
+        assert!(io::Error::from(error).raw_os_error().is_some());
+    }
+
+    #[test]
     #[should_panic(expected = "outside the mapping")]
     fn a_read_past_the_mapping_is_refused() {
         Mapping::memfd(16).unwrap().read(usize::MAX, &mut [0; 2]);
@@ -435,7 +650,7 @@ mod tests {
             flags: libc::MAP_FIXED,
             ..MapOptions::default()
         };
-        let error = Mapping::new(std::os::fd::AsFd::as_fd(&null), 0, 4096, options).unwrap_err();
+        let error = Mapping::new(null.as_fd(), 0, 4096, options).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     }
 }

@@ -33,7 +33,9 @@ mod pcm;
 mod thread;
 pub mod uapi;
 
-pub use map::{ControlPage, MapOptions, Mapping, PlaybackRing, Protection, Sharing, StatusPage};
+pub use map::{
+    ControlPage, LinearError, MapOptions, Mapping, PlaybackRing, Protection, Sharing, StatusPage,
+};
 #[cfg(feature = "cpal")]
 pub(crate) use pcm::poll;
 pub use pcm::{
