@@ -35,6 +35,22 @@ const fn request(number: u32) -> libc::Ioctl {
     (3 << 30 | size << 16 | 0x55 << 8 | number) as libc::Ioctl
 }
 
+/// The card's control device, open for its events: who polls it is told when the card goes.
+///
+/// # Errors
+///
+/// As for opening it, or the errno of SUBSCRIBE_EVENTS.
+pub fn events() -> io::Result<File> {
+    const SUBSCRIBE: libc::Ioctl = (3 << 30 | 4 << 16 | 0x55 << 8 | 0x16) as libc::Ioctl;
+    let file = File::open(format!("/dev/snd/controlC{}", card::number()?))?;
+    let mut on: i32 = 1;
+    // SAFETY: The request takes an int.
+    match unsafe { libc::ioctl(file.as_raw_fd(), SUBSCRIBE, &raw mut on) } {
+        0.. => Ok(file),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// A control element of one substream, with one value.
 #[derive(Debug)]
 pub struct Control {

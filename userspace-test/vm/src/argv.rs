@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::accel::Accel;
-use crate::config::{Card, Config, Kernel};
+use crate::config::{Card, Config, Kernel, Machine};
 use crate::error::Error;
 
 /// The numbers of the file descriptors that QEMU is given, in this order.
@@ -48,10 +48,12 @@ pub(crate) fn build(
     argv.flag("-no-user-config");
     argv.flag("-no-reboot");
     argv.pair("-display", "none");
-    argv.pair(
-        "-machine",
-        "q35,vmport=off,hpet=off,i8042=off,smbus=off,sata=off",
-    );
+    let machine = match config.machine {
+        Machine::Q35 => "q35,vmport=off,hpet=off,i8042=off,smbus=off,sata=off",
+        // Without smbus it has no ACPI power management, and with that no hot-plug.
+        Machine::I440fx => "pc,vmport=off,hpet=off,i8042=off",
+    };
+    argv.pair("-machine", machine);
     argv.pair("-smp", config.smp.to_string());
     argv.pair("-m", config.mem_mib.to_string());
     match accel {
@@ -171,11 +173,17 @@ fn sound(argv: &mut Argv, config: &Config, dir: &Path) -> Result<(), Error> {
                 "-chardev",
                 format!("file,id=tap,path={}", escape(&dir.join("tap.raw"))?),
             );
-            // A port of its own, so that the card can be unplugged.
-            argv.pair("-device", "pcie-root-port,id=slot1,chassis=1,slot=1");
+            let place = match config.machine {
+                Machine::Q35 => {
+                    // A port of its own, so that the card can be unplugged.
+                    argv.pair("-device", "pcie-root-port,id=slot1,chassis=1,slot=1");
+                    "bus=slot1"
+                }
+                Machine::I440fx => "bus=pci.0,addr=0x1e",
+            };
             argv.pair(
                 "-device",
-                format!("sgring,id=card,bus=slot1,audiodev=snd,tap=tap{props}"),
+                format!("sgring,id=card,{place},audiodev=snd,tap=tap{props}"),
             );
         }
         Card::Hda => {

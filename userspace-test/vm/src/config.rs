@@ -59,6 +59,16 @@ impl Card {
     }
 }
 
+/// The machine around the card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Machine {
+    /// PCI Express; our card is in a slot.
+    #[default]
+    Q35,
+    /// Conventional PCI; our card is on the root bus.
+    I440fx,
+}
+
 /// The kernel that the guest boots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Kernel {
@@ -149,6 +159,7 @@ impl fmt::Debug for Sink {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) card: Card,
+    pub(crate) machine: Machine,
     pub(crate) kernel: Kernel,
     pub(crate) release: Option<String>,
     pub(crate) accel: Option<Accel>,
@@ -196,6 +207,7 @@ impl Config {
         let argv: Vec<String> = argv.into_iter().map(Into::into).collect();
         Self {
             card: Card::default(),
+            machine: Machine::default(),
             kernel: Kernel::default(),
             release: None,
             accel: None,
@@ -257,6 +269,13 @@ impl Config {
     #[must_use]
     pub fn icount(mut self, on: bool) -> Self {
         self.icount = on;
+        self
+    }
+
+    /// The machine around the card.
+    #[must_use]
+    pub fn machine(mut self, machine: Machine) -> Self {
+        self.machine = machine;
         self
     }
 

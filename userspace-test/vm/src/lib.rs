@@ -36,7 +36,7 @@ mod tty;
 mod vm;
 
 pub use accel::{Accel, Choice};
-pub use config::{Card, Config, Kernel, Sink, Stdin};
+pub use config::{Card, Config, Kernel, Machine, Sink, Stdin};
 pub use error::{Error, Kind};
 pub use layout::Layout;
 pub use listen::Backend;

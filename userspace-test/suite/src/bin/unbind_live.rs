@@ -6,11 +6,12 @@ use sgring_suite::binding::Device;
 use sgring_suite::card::{self, Config};
 use sgring_suite::ensure;
 use sgring_suite::fork::{Child, End};
+use sgring_suite::gone::expect_gone;
 use sgring_suite::kmsg::Watch;
 use sgring_suite::pipe::Pipe;
 use sgring_suite::proc::{frames, present};
 use sgring_suite::tap::{self, Outcome, Stop, Test, expect, note};
-use sgring_suite::window::{Window, page};
+use sgring_suite::window::page;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -89,25 +90,6 @@ fn enter(state: State) -> Result<Pcm, Stop> {
         pcm.pause(true)?;
     }
     Ok(pcm)
-}
-
-/// What a client gets from a card that is gone.
-fn expect_gone(pcm: &Pcm) -> Outcome {
-    expect("HW_PARAMS", Config::stereo(240, 4).apply(pcm), libc::ENODEV)?;
-    expect("HW_FREE", pcm.hw_free(), libc::ENODEV)?;
-    expect("PREPARE", pcm.prepare(), libc::ENODEV)?;
-    expect("START", pcm.start(), libc::ENODEV)?;
-    expect("DROP", pcm.drop_frames(), libc::ENODEV)?;
-    expect("DRAIN", pcm.drain(), libc::ENODEV)?;
-    expect("PAUSE", pcm.pause(true), libc::ENODEV)?;
-    expect("HWSYNC", pcm.hwsync(), libc::ENODEV)?;
-    expect("STATUS", pcm.status(), libc::ENODEV)?;
-    expect("SYNC_PTR", pcm.sync_ptr(Default::default()), libc::ENODEV)?;
-    expect("mmap", Window::new(pcm, 0, 1), libc::ENODEV)?;
-    // The core says POLLNVAL too, which poll() passes on to nobody who did not ask for it.
-    let events = pcm.poll(Some(Duration::ZERO))?;
-    ensure!(events == libc::POLLERR, "poll(): {events:#x}");
-    Ok(())
 }
 
 fn idle() -> Outcome {

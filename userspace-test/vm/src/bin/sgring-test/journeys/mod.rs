@@ -17,6 +17,7 @@ mod player;
 mod product;
 mod steady;
 mod trouble;
+mod unplug;
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -42,6 +43,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(cards::units());
     units.extend(product::units());
     units.extend(bench::units());
+    units.extend(unplug::units());
     units.extend(accel::units());
     units.extend(trouble::units());
     units
