@@ -136,6 +136,7 @@ static uint32_t sgring_prepare(SGRingStream *st)
     st->late = 0;
     st->underruns = 0;
     st->swaps = 0;
+    st->swap_ptr = 0;
     st->drops = 0;
     st->err = SGRING_ERR_NONE;
     st->state = SGRING_STATE_PREPARED;
@@ -242,6 +243,7 @@ static uint32_t sgring_cmd_swap(SGRingStream *st)
     st->cfg.sgt_count = st->swap_count;
     sgring_seek(st);
     st->swaps++;
+    st->swap_ptr = st->hw_ptr;
     trace_sgring_swap(st->index, st->hw_ptr, st->sgt_count, st->swaps);
     sgring_publish_or_fail(st);
     return SGRING_ERR_NONE;

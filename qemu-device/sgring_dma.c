@@ -91,6 +91,7 @@ bool sgring_publish(SGRingStream *st)
     stq_le_p(TAIL(DELAY), sgring_looped(st) ? sgring_loop_delay(st) :
                           st->capture ? sgring_input_delay(st) :
                           sgring_audio_delay(st));
+    stq_le_p(TAIL(SWAP_PTR), st->swap_ptr);
 #undef TAIL
 
     if (sgring_fault_take(st, &st->card->faults.status_errors) ||

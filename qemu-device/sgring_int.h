@@ -209,6 +209,7 @@ typedef struct SGRingStream {
     uint32_t late;
     uint32_t underruns;
     uint32_t swaps;
+    uint64_t swap_ptr;
     uint32_t drops;
     bool irq_pending;           /* asked for, not sent; false between events */
     uint64_t shown;             /* HW_PTR in the line, of a frozen position */

@@ -383,5 +383,6 @@ void sgring_stream_reset(SGRingStream *st)
     st->late = 0;
     st->underruns = 0;
     st->swaps = 0;
+    st->swap_ptr = 0;
     st->drops = 0;
 }

@@ -24,6 +24,7 @@ static int sgring_stream_pre_load(void *opaque)
     st->reg.begin = 0;
     st->cfg.begin = 0;
     st->underruns = 0;
+    st->swap_ptr = 0;
     return 0;
 }
 
@@ -179,6 +180,24 @@ static const VMStateDescription vmstate_sgring_level = {
     }
 };
 
+static bool sgring_swap_ptr_needed(void *opaque)
+{
+    SGRingStream *st = opaque;
+
+    return st->swap_ptr != 0;
+}
+
+static const VMStateDescription vmstate_sgring_swap_ptr = {
+    .name = "sgring/stream/swap_ptr",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = sgring_swap_ptr_needed,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(swap_ptr, SGRingStream),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
 const VMStateDescription vmstate_sgring_stream = {
     .name = "sgring/stream",
     .version_id = 2,
@@ -219,6 +238,7 @@ const VMStateDescription vmstate_sgring_stream = {
         &vmstate_sgring_level,
         &vmstate_sgring_appl,
         &vmstate_sgring_begin,
+        &vmstate_sgring_swap_ptr,
         NULL
     }
 };

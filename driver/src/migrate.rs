@@ -102,7 +102,8 @@ fn move_ring(
             .unwrap_or(Err(alsa::bad_state()))
     });
     if moved.is_ok() && number >= card.capabilities.playback {
-        let end = card.status.hw_ptr(number).unwrap_or(from);
+        // Not the position now: what was recorded since is in the new home alone.
+        let end = card.status.swap_ptr(number).unwrap_or(from);
         recopy(slot, &old, &new, params, from, end);
     }
     let (home, error) = match moved {

@@ -26,6 +26,7 @@ use kernel::{
 const WORDS_PER_LINE: usize = regs::SGRING_STATUS_SIZE as usize / 8;
 const HW_PTR: usize = regs::SGRING_STATUS_HW_PTR as usize / 8;
 const SWAPS_AND_DROPS: usize = regs::SGRING_STATUS_SWAPS as usize / 8;
+const SWAP_PTR: usize = regs::SGRING_STATUS_SWAP_PTR as usize / 8;
 const IRQS_AND_ERR: usize = regs::SGRING_STATUS_IRQS as usize / 8;
 
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_SWAPS % 8 == 0);
@@ -73,6 +74,11 @@ impl StatusLines {
             irqs: word as u32,
             err: (word >> 32) as u32,
         })
+    }
+
+    /// Frames since PREPARE at which the last SWAP took force; `None` after unbind. Any context.
+    pub(crate) fn swap_ptr(&self, stream: u32) -> Option<u64> {
+        self.0.load(Self::word(stream, SWAP_PTR))
     }
 
     /// Tables taken by SWAP since PREPARE, modulo 2^32; `None` after unbind. Any context.

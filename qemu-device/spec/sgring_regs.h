@@ -214,6 +214,7 @@
 #define SGRING_STATUS_SWAPS		0x28	/* u32, tables taken by CMD_SWAP */
 #define SGRING_STATUS_DROPS		0x2c	/* u32, frames lost to the backend */
 #define SGRING_STATUS_DELAY		0x30	/* u64, frames from here to the ear */
+#define SGRING_STATUS_SWAP_PTR		0x38	/* u64, where the last SWAP took force */
 
 /* ---- Event, 32 bytes, written by the card --------------------------------- */
 

@@ -221,7 +221,7 @@ Line line(Card *c, int n)
         .swaps = ldl_le_p(raw + SGRING_STATUS_SWAPS),
         .drops = ldl_le_p(raw + SGRING_STATUS_DROPS),
         .delay = ldq_le_p(raw + SGRING_STATUS_DELAY),
-        .zero = ldq_le_p(raw + 0x38),
+        .swap_ptr = ldq_le_p(raw + SGRING_STATUS_SWAP_PTR),
     };
 }
 

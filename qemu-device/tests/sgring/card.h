@@ -53,7 +53,7 @@ typedef struct Line {
     uint32_t seq, state;
     uint64_t hw_ptr, tstamp;
     uint32_t irqs, err, late, underruns, swaps, drops;
-    uint64_t delay, zero;
+    uint64_t delay, swap_ptr;
 } Line;
 
 /* 48 kHz stereo S16_LE, periods of 5 ms, four in the ring, 1 ms bursts. */

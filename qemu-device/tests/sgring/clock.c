@@ -52,7 +52,7 @@ static void test_bursts(void)
         g_assert_cmpuint(l.irqs, ==, irqs);
         g_assert_cmpuint(l.seq, ==, seq);
         g_assert_cmpuint(l.late + l.err + l.drops, ==, 0);
-        g_assert_cmpuint(l.underruns + l.swaps + l.zero, ==, 0);
+        g_assert_cmpuint(l.underruns + l.swaps + l.swap_ptr, ==, 0);
         g_assert(interrupted(c, 0) == (end[i] % 256 == 0));
     }
     g_assert_cmpuint(t0 + 5333334, ==, due(t0, 256, 48000));

@@ -307,6 +307,7 @@ static void test_migrate_swap(void)
         qtest_clock_step(d->qts, 11000000);
         cmd(d, 0, SGRING_CMD_STOP);
         g_assert_cmpuint(line(d, 0).swaps, ==, 1);
+        g_assert_cmpuint(line(d, 0).swap_ptr, ==, from);
         g_assert_cmpuint(line(d, 0).hw_ptr, >=, from + 500);
         t = line(d, 0).hw_ptr;
         card_quit(d);

@@ -57,6 +57,7 @@ static Scatter *turns_swap(Card *c, int n, Turns *t)
     t->done++;
     g_assert_cmpuint(stream_error(c, n), ==, 0);
     g_assert_cmpuint(line(c, n).swaps, ==, t->done);
+    g_assert_cmpuint(line(c, n).swap_ptr, ==, line(c, n).hw_ptr);
     g_assert_cmpuint(line(c, n).seq, ==, seq + 2);
     return old;
 }
@@ -159,6 +160,7 @@ static void test_swap_recording(void)
         from = pos;
         ring_set(c, s, 0x33);
         qtest_clock_step(c->qts, g_test_rand_int_range(1, 2000000));
+        g_assert_cmpuint(line(c, 1).swap_ptr, ==, from);
         ring_read(c, s, bytes, 0, got, bytes);
         for (i = 0; i < bytes; i++) {
             g_assert_cmphex(got[i], ==, 0x33);
