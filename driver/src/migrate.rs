@@ -45,9 +45,9 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// `ENODEV` without such memory or after unbind, `ENOSPC` where it is full, `EOPNOTSUPP` in a `map_mode` in
-/// which pages cannot be taken away, `EIO` when the card refuses. The ring and the wish are then what they
-/// were.
+/// `ENODEV` without such memory, from a card that is gone and after unbind, `ENOSPC` where it is full,
+/// `EOPNOTSUPP` in a `map_mode` in which pages cannot be taken away, `EIO` when the card refuses. The ring and
+/// the wish are then what they were.
 pub(crate) fn choose(card: &CardState, number: u32, wish: Wish) -> Result<bool> {
     let slot = card.slot(number)?;
     if wish == Wish::Sram && card.sram.is_none() {
@@ -101,13 +101,18 @@ fn move_ring(
             .locked(|_| swap(card, number, table))
             .unwrap_or(Err(alsa::bad_state()))
     });
-    if moved.is_ok() && number >= card.capabilities.playback {
-        // Not the position now: what was recorded since is in the new home alone.
-        let end = card.status.swap_ptr(number).unwrap_or(from);
+    if let (Ok(swapped), true) = (&moved, number >= card.capabilities.playback) {
+        let end = match swapped {
+            // Not the position now: what was recorded since is in the new home alone.
+            true => card.status.swap_ptr(number),
+            // It has stopped, and there is no more to come.
+            false => card.status.hw_ptr(number),
+        };
+        let end = end.unwrap_or(from);
         recopy(slot, &old, &new, params, from, end);
     }
     let (home, error) = match moved {
-        Ok(()) => (new, 0),
+        Ok(_) => (new, 0),
         Err(error) => (old, error.to_errno()),
     };
     slot.silence_goes_to([Some(home), None]);
@@ -150,12 +155,12 @@ fn recopy(slot: &Slot, old: &Home, new: &Home, params: &Params, from: u64, end: 
     }
 }
 
-/// Gives the card `table`, if the stream has one. Under the stream lock.
+/// Gives the card `table`, if the stream has one: whether it has. Under the stream lock.
 ///
 /// # Errors
 ///
-/// `EIO` when the card refuses and goes on with the one it has.
-fn swap(card: &CardState, number: u32, table: &Table) -> Result {
+/// `EIO` when the card refuses and goes on with the one it has; `ENODEV` when it does not answer.
+fn swap(card: &CardState, number: u32, table: &Table) -> Result<bool> {
     let regs = card.registers.stream(number)?;
     let has_table = |state| {
         matches!(
@@ -167,7 +172,7 @@ fn swap(card: &CardState, number: u32, table: &Table) -> Result {
         )
     };
     if !has_table(regs.read(regs::SGRING_S_STATE)?) {
-        return Ok(());
+        return card.registers.check().map(|()| false);
     }
     let before = card.status.swaps(number).ok_or(ENODEV)?;
     regs.write64(regs::SGRING_S_SWAP_ADDR, table.address())?;
@@ -176,8 +181,12 @@ fn swap(card: &CardState, number: u32, table: &Table) -> Result {
     // The answer to a read comes after the command was carried out [D-11].
     let state = regs.read(regs::SGRING_S_STATE)?;
     let after = card.status.swaps(number).ok_or(ENODEV)?;
-    if after == before.wrapping_add(1) || !has_table(state) {
-        return Ok(());
+    if after == before.wrapping_add(1) {
+        return Ok(true);
+    }
+    card.registers.check()?;
+    if !has_table(state) {
+        return Ok(false);
     }
     let (error, index) = (
         regs.read(regs::SGRING_S_ERR)?,

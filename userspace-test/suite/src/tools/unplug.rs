@@ -457,10 +457,15 @@ fn dead_calls() -> Outcome {
     let probe = idle()?;
     let ram = Witness::new("main memory", false, true)?;
     let sram = Witness::new("the card's memory", true, true)?;
+    let memory = |witness: &Witness| -> io::Result<Control> {
+        Control::of("Ring Memory Playback Enum", witness.pcm.info()?.subdevice)
+    };
     tear(&probe)?;
 
     // Nothing that the card must do is said to be done.
     expect("PREPARE", probe.prepare(), libc::ENODEV)?;
+    expect("to the card", memory(&ram)?.set(1), libc::ENODEV)?;
+    expect("from the card", memory(&sram)?.set(0), libc::ENODEV)?;
     // The position stands still; it does not jump to where all ones would have it.
     let stands = ram.pcm.status()?.hw_ptr;
     for _ in 0..100 {
