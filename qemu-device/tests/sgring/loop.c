@@ -405,6 +405,7 @@ static void test_loop_late(void)
         0, 100, RING_FRAMES / 2, RING_FRAMES - 480, 3 * RING_FRAMES
     };
     g_autofree char *path = g_strdup_printf("%s/vmstate", tmpdir);
+    uint64_t sound = 0;
     uint32_t burst;
     size_t i;
 
@@ -456,13 +457,15 @@ static void test_loop_late(void)
         g_byte_array_append(tap, got->data, got->len);
         g_assert_cmpuint(tap->len, ==, l->all->len);
         assert_bytes(tap->data, l->all->data, tap->len);
-        g_assert_cmpuint(heard(l), >, 0);
+        sound += heard(l);
         g_byte_array_unref(got);
         g_byte_array_unref(tap);
         loop_free(l);
         card_free(c);
         card_free(d);
     }
+    /* A round may end before its first burst. */
+    g_assert_cmpuint(sound, >, 0);
     unlink(path);
 }
 
