@@ -165,14 +165,20 @@ const BOUNCED: [&str; 5] = [
 /// the driver says so.
 fn copied(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let dir = folder(context, "memory-bounced")?;
-    let clips = [seeded(12, 48_000, 2, 48_007), seeded(13, 48_000, 2, 48_007)];
+    // The last one is not judged: behind it comes what the programs play.
+    let clips = [
+        seeded(12, 48_000, 2, 48_007),
+        seeded(13, 48_000, 2, 48_007),
+        seeded(14, 48_000, 2, 4_801),
+    ];
     let mut script = String::from("cd /clips\n");
     for (n, clip) in clips.iter().enumerate() {
         clip.write_wav(&dir.join(format!("{n}.wav")))?;
     }
     script.push_str(
         "aplay -q -M -D hw:0,0 --period-size=441 --buffer-size=1764 0.wav; echo \"aplay: $?\"\n\
-         sgring-play --period 240 1.wav >&2; echo \"sgring-play: $?\"\n",
+         sgring-play --period 240 1.wav >&2; echo \"sgring-play: $?\"\n\
+         aplay -q -D hw:0,0 2.wav\n",
     );
     for program in BOUNCED {
         let _ = writeln!(script, "/opt/{program}; echo \"{program}: $?\"");
@@ -199,7 +205,7 @@ fn copied(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
             )));
         }
     }
-    for (clip, heard) in clips.iter().zip(&wav) {
+    for (clip, heard) in clips.iter().zip(&wav).take(2) {
         result = result.and_then(|()| exact("capture.wav", clip, heard.as_ref()));
     }
     rec.case(
