@@ -396,8 +396,9 @@ fn probe() -> Outcome {
         };
         some_refused(failures.each(
             "bind",
-            // The PCI core's own, where it cannot note that a BAR is taken.
-            &[libc::ENOMEM, libc::EFAULT, libc::EBUSY],
+            // The PCI core's own: EBUSY where it cannot note that a BAR is taken, ENODEV where it has no memory
+            // for the vectors.
+            &[libc::ENOMEM, libc::EFAULT, libc::EBUSY, libc::ENODEV],
             gone,
             |()| device.bind(),
             |(), result: io::Result<()>| {
