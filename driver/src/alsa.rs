@@ -32,10 +32,12 @@ mod copy;
 mod drain;
 mod elapsed;
 mod irq;
+mod linked;
 mod mmap;
 mod pcm;
 mod substream;
 mod sys;
+mod time;
 
 pub(crate) use card::{
     Card,
@@ -51,8 +53,10 @@ pub(crate) use irq::{
     VectorHandler,
     Vectors, //
 };
+pub(crate) use linked::Linked;
 pub(crate) use pcm::{
     Access,
+    LinkTime,
     PcmOps,
     Trigger, //
 };
@@ -63,6 +67,10 @@ pub(crate) use substream::{
     Locked,
     Opening,
     Setup, //
+};
+pub(crate) use time::{
+    now as raw_clock,
+    resolution as raw_clock_resolution, //
 };
 
 /// `EBADFD`: the sound core's answer to a call that the stream's state does not allow.

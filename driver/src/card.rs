@@ -38,14 +38,17 @@ use kernel::{
         Bound,
         Device, //
     },
+    new_spinlock,
     prelude::*,
     sync::{
         atomic::Full,
-        Arc, //
+        Arc,
+        SpinLock, //
     },
 };
 
 /// What all substreams share.
+#[pin_data]
 pub(crate) struct CardState {
     pub(crate) binding: Arc<Binding>,
     pub(crate) registers: Registers,
@@ -63,7 +66,14 @@ pub(crate) struct CardState {
     pub(crate) ring_bytes_max: usize,
     /// For all rings together.
     pub(crate) purse: Arc<Purse>,
+    /// Of the group that linked streams are in for the time of one command. Inside stream locks, so with
+    /// interrupts off.
+    #[pin]
+    group: SpinLock<()>,
 }
+
+/// The group that [`CardState::together`] uses.
+const GROUP: u32 = 1;
 
 impl CardState {
     pub(crate) fn new(
@@ -86,19 +96,21 @@ impl CardState {
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
         // The DMA layer itself only knows after the first mapping.
         let trial = binding.with(|dev| ScatterRing::new(dev, 1, true, Some(&binding), None))?;
-        let state = Self {
+        let synced = trial.is_synced();
+        let state = pin_init!(Self {
             binding,
             registers,
             capabilities,
             status,
-            synced: trial.is_synced(),
+            synced,
             sram,
             slots,
             vectors,
             ring_bytes_max,
             purse,
-        };
-        Ok(Arc::new(state, GFP_KERNEL)?)
+            group <- new_spinlock!(()),
+        });
+        Arc::pin_init(state, GFP_KERNEL)
     }
 
     /// Who is asked before a ring is synced, if rings are: for [`ScatterRing::new`].
@@ -153,6 +165,31 @@ impl CardState {
             }
             place => place.map(Some),
         }
+    }
+
+    /// Gives one of START, STOP and PAUSE to streams at one instant. `each` calls what it is given with the
+    /// number of each of them. Under their stream locks.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when the card refuses: nothing has happened then. `ENODEV` when it is gone.
+    pub(crate) fn together(
+        &self,
+        command: u32,
+        each: impl Fn(&mut dyn FnMut(u32) -> Result) -> Result,
+    ) -> Result {
+        let member = |group| {
+            move |stream| {
+                self.registers
+                    .stream(stream)?
+                    .write(regs::SGRING_S_GROUP, group)
+            }
+        };
+        let _alone = self.group.lock();
+        let done =
+            each(&mut member(GROUP)).and_then(|()| self.registers.group_command(GROUP, command));
+        each(&mut member(0))?;
+        done
     }
 
     pub(crate) fn vector_of(&self, stream: u32) -> u32 {

@@ -13,5 +13,6 @@ mod budget;
 mod descriptor;
 mod extent;
 mod format;
+mod link;
 mod position;
 mod vector;

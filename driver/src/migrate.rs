@@ -98,7 +98,11 @@ fn move_ring(
     slot.silence_goes_to([Some(old.clone()), Some(new.clone())]);
     let moved = copy(slot, &old, &new, 0, ring.bytes()).and_then(|()| {
         slot.elapsed
-            .locked(|_| swap(card, number, table))
+            .locked(|_| {
+                let swapped = swap(card, number, table)?;
+                slot.table_is(table.address(), table.count());
+                Ok(swapped)
+            })
             .unwrap_or(Err(alsa::bad_state()))
     });
     if let (Ok(swapped), true) = (&moved, number >= card.capabilities.playback) {

@@ -15,6 +15,8 @@ use crate::{
         Hardware,
         HwParams,
         Info,
+        LinkTime,
+        Linked,
         Locked,
         Opening,
         PcmOps,
@@ -23,6 +25,7 @@ use crate::{
     },
     card::CardState,
     format,
+    link,
     mm::{
         self,
         fault::{
@@ -45,6 +48,7 @@ use crate::{
         Configured,
         Params,
         Slot,
+        Told,
         Wish, //
     }, //
 };
@@ -82,20 +86,33 @@ pub(crate) struct Stream {
     handed: Atomic<u64>,
     /// Bytes of a frame; as `ring_frames`.
     frame_bytes: Atomic<u32>,
-    /// The card was told where to end, and takes that once. Stream lock.
-    draining: Atomic<bool>,
+    /// Where the card was told to end, frames since PREPARE; `NOT_DRAINING`. Stream lock.
+    drain_end: Atomic<u64>,
+    /// Hz; as `ring_frames`.
+    rate: Atomic<u32>,
+    /// What the card's clock was ahead of [`alsa::raw_clock`] by when they were last compared, ns, modulo
+    /// 2^64; and by how much that may be wrong, ns. Stream lock.
+    clock_ahead: Atomic<u64>,
+    clock_doubt: Atomic<u32>,
 }
+
+/// Nothing was told yet. No position is so large.
+const NOT_DRAINING: u64 = u64::MAX;
 
 pub(crate) struct Pcm;
 
 impl Stream {
-    /// Tells the card all about the stream and makes it ready.
+    /// Tells the card all about the stream and makes it ready to go on from frame `begin`. Any context.
     ///
     /// # Errors
     ///
     /// `EIO` when the card refuses; the log says why. `ENODEV` when it is gone.
-    fn set_up(&self, configured: &Configured, period_irq: bool) -> Result {
-        let Configured { ring, params } = configured;
+    fn tell(&self, told: &Told, begin: u64) -> Result {
+        let Told {
+            params,
+            table,
+            flags,
+        } = told;
         let regs = self.card.registers.stream(self.index)?;
 
         regs.write(regs::SGRING_S_FORMAT, params.format)?;
@@ -103,21 +120,17 @@ impl Stream {
         regs.write(regs::SGRING_S_CHANNELS, params.channels)?;
         regs.write(regs::SGRING_S_PERIOD, params.period)?;
         regs.write(regs::SGRING_S_RING, params.ring)?;
-        regs.write64(regs::SGRING_S_SGT_ADDR, ring.table().address())?;
-        regs.write(regs::SGRING_S_SGT_COUNT, ring.table().count())?;
+        regs.write64(regs::SGRING_S_SGT_ADDR, table.0)?;
+        regs.write(regs::SGRING_S_SGT_COUNT, table.1)?;
         regs.write(regs::SGRING_S_VECTOR, self.card.vector_of(self.index))?;
         regs.write64(
             regs::SGRING_S_STATUS_ADDR,
             self.card.status.address(self.index),
         )?;
-        let mut flags = 0;
-        if period_irq {
-            flags |= regs::SGRING_FLAG_PERIOD_IRQ;
+        regs.write(regs::SGRING_S_FLAGS, *flags)?;
+        if self.card.capabilities.has(regs::SGRING_FEAT_BEGIN) {
+            regs.write64(regs::SGRING_S_BEGIN, begin)?;
         }
-        if self.slot.loopback() {
-            flags |= regs::SGRING_FLAG_LOOPBACK;
-        }
-        regs.write(regs::SGRING_S_FLAGS, flags)?;
         regs.write(regs::SGRING_S_CMD, regs::SGRING_CMD_PREPARE)?;
 
         match regs.read(regs::SGRING_S_STATE)? {
@@ -133,6 +146,47 @@ impl Stream {
                 Err(EIO)
             }
         }
+    }
+
+    /// Makes sure that the card has not forgotten a stream that was prepared. Stream lock.
+    ///
+    /// A machine that was asleep has switched it off. The status line, in memory, still tells where the
+    /// stream was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tell`].
+    fn remind(&self) -> Result {
+        let regs = self.card.registers.stream(self.index)?;
+        if regs.read(regs::SGRING_S_STATE)? != regs::SGRING_STATE_IDLE {
+            return Ok(());
+        }
+        let told = self.slot.told().ok_or_else(alsa::bad_state)?;
+        let last = self.hw_ptr.load(Relaxed);
+        let now = self.card.status.hw_ptr(self.index).ok_or(ENODEV)?;
+        self.tell(&told, position::monotonic(last, now))?;
+        // A period that ended between the last interrupt and the stop is made up for by the next one.
+        self.slot.reset_irqs();
+        Ok(())
+    }
+
+    /// The card's clock was at the stream's time stamp between `before` and `after`. Stream lock.
+    fn compare_clocks(&self, clock: u64, before: u64, after: u64) {
+        let half = after.saturating_sub(before).div_ceil(2);
+        let then = before.saturating_add(half);
+        let doubt = half.saturating_add(alsa::raw_clock_resolution().into());
+        self.clock_ahead.store(clock.wrapping_sub(then), Relaxed);
+        self.clock_doubt
+            .store(doubt.try_into().unwrap_or(u32::MAX), Relaxed);
+    }
+
+    /// Tells the card where to end. Stream lock.
+    fn drain_to(&self, end: u64) -> Result {
+        self.card
+            .registers
+            .stream(self.index)?
+            .write64(regs::SGRING_S_DRAIN_END, end)?;
+        self.command(regs::SGRING_CMD_DRAIN)
     }
 
     /// Has the card drop its copy of the table: nothing refers to the pages any more. May sleep.
@@ -183,6 +237,17 @@ impl Stream {
     }
 }
 
+/// Gives all of `streams` one command at one instant.
+fn command_all(streams: &Linked<'_, Pcm>, command: u32) -> Result {
+    if !streams.are_several() {
+        return streams.for_each(|stream, _| stream.command(command));
+    }
+    let (first, _) = streams.first();
+    first.card.together(command, |give| {
+        streams.for_each(|stream, _| give(stream.index))
+    })
+}
+
 impl PcmOps for Pcm {
     type Card = CardState;
     type Stream = Stream;
@@ -193,7 +258,9 @@ impl PcmOps for Pcm {
 
     fn open(card: ArcBorrow<'_, CardState>, substream: &Opening<'_>) -> Result<Pin<KBox<Stream>>> {
         let caps = &card.capabilities;
-        let mut info = Info::RING.with(Info::NO_PERIOD_WAKEUP);
+        let mut info = Info::RING
+            .with(Info::NO_PERIOD_WAKEUP)
+            .with(Info::LINK_TIME);
         if caps.has(regs::SGRING_FEAT_PAUSE) {
             info = info.with(Info::PAUSE);
         }
@@ -203,6 +270,12 @@ impl PcmOps for Pcm {
         }
         if card.sync().is_some() {
             info = info.with(Info::EXPLICIT_SYNC);
+        }
+        if caps.has(regs::SGRING_FEAT_GROUPS) {
+            info = info.with(Info::SYNC_START);
+        }
+        if caps.has(regs::SGRING_FEAT_BEGIN) {
+            info = info.with(Info::RESUME);
         }
         substream.set_hardware(&Hardware {
             info,
@@ -214,6 +287,7 @@ impl PcmOps for Pcm {
             frame_bytes_max: FRAME_BYTES_MAX,
             periods: (2, u32::MAX),
         });
+        substream.has_the_cards_clock();
         substream.constrain_period(caps.period.0, caps.period.1)?;
         substream.constrain_whole_periods()?;
         substream.constrain_buffer_words()?;
@@ -230,7 +304,10 @@ impl PcmOps for Pcm {
             hw_ptr: Atomic::new(0),
             handed: Atomic::new(0),
             frame_bytes: Atomic::new(0),
-            draining: Atomic::new(false),
+            drain_end: Atomic::new(NOT_DRAINING),
+            rate: Atomic::new(0),
+            clock_ahead: Atomic::new(0),
+            clock_doubt: Atomic::new(u32::MAX),
         };
         Ok(KBox::pin(stream, GFP_KERNEL)?)
     }
@@ -316,49 +393,78 @@ impl PcmOps for Pcm {
             let ring = slot.ring.lock();
             let configured = ring.as_ref().ok_or_else(alsa::bad_state)?;
             stream.hw_ptr.store(0, Relaxed);
-            stream.draining.store(false, Relaxed);
+            stream.drain_end.store(NOT_DRAINING, Relaxed);
             // Where the sound core sets its own to, after this.
             stream.handed.store(0, Relaxed);
             stream
                 .frame_bytes
                 .store(configured.params.frame_bytes, Relaxed);
             stream.ring_frames.store(configured.params.ring, Relaxed);
-            stream.set_up(configured, !substream.no_period_wakeup())?;
+            stream.rate.store(configured.params.rate, Relaxed);
+            let mut flags = 0;
+            if !substream.no_period_wakeup() {
+                flags |= regs::SGRING_FLAG_PERIOD_IRQ;
+            }
+            if slot.loopback() {
+                flags |= regs::SGRING_FLAG_LOOPBACK;
+            }
+            let table = configured.ring.table();
+            let told = Told {
+                params: configured.params,
+                table: (table.address(), table.count()),
+                flags,
+            };
+            slot.will_tell(told);
+            stream.tell(&told, 0)?;
             // Last: until START there is no interrupt that could count in between.
             slot.reset_irqs();
             Ok(())
         })
     }
 
-    fn trigger(stream: Pin<&Stream>, substream: &Locked<'_>, command: Trigger) -> Result {
+    fn trigger(streams: &Linked<'_, Self>, command: Trigger) -> Result {
         #[cfg(planted)]
         crate::mm::planted::trigger();
+        let (stream, substream) = streams.first();
         match command {
-            Trigger::Start | Trigger::Resume => stream.command(regs::SGRING_CMD_START),
-            Trigger::Pause => stream.command(regs::SGRING_CMD_PAUSE),
-            Trigger::Stop => stream.command(regs::SGRING_CMD_STOP),
-            Trigger::Drain if stream.draining.load(Relaxed) => Ok(()),
+            Trigger::Start | Trigger::Resume | Trigger::Wake => {
+                streams.for_each(|stream, _| stream.remind())?;
+                let before = alsa::raw_clock();
+                command_all(streams, regs::SGRING_CMD_START)?;
+                let after = alsa::raw_clock();
+                streams.for_each(|stream, _| {
+                    // START has stamped the line with its own time [D-42].
+                    if let Some(stamp) = stream.card.status.stamp(stream.index) {
+                        stream.compare_clocks(stamp.tstamp, before, after);
+                    }
+                    match stream.drain_end.load(Relaxed) {
+                        NOT_DRAINING => Ok(()),
+                        end => stream.drain_to(end),
+                    }
+                })
+            }
+            Trigger::Pause => command_all(streams, regs::SGRING_CMD_PAUSE),
+            Trigger::Stop | Trigger::Suspend => command_all(streams, regs::SGRING_CMD_STOP),
+            Trigger::Drain if stream.drain_end.load(Relaxed) != NOT_DRAINING => Ok(()),
             Trigger::Drain => {
-                let queued = position::queued(
+                let reported = stream.hw_ptr.load(Relaxed);
+                let now = stream.card.status.hw_ptr(stream.index).unwrap_or(reported);
+                let end = position::drain_end(
+                    reported,
+                    now,
                     substream.appl_ptr(),
                     substream.hw_ptr(),
                     substream.boundary(),
                     stream.ring_frames.load(Relaxed),
                 );
-                let end = position::drain_end(stream.hw_ptr.load(Relaxed), queued);
-                stream
-                    .card
-                    .registers
-                    .stream(stream.index)?
-                    .write64(regs::SGRING_S_DRAIN_END, end)?;
-                stream.command(regs::SGRING_CMD_DRAIN)?;
-                stream.draining.store(true, Relaxed);
+                stream.drain_to(end)?;
+                stream.drain_end.store(end, Relaxed);
                 Ok(())
             }
         }
     }
 
-    fn pointer(stream: Pin<&Stream>, _substream: &Locked<'_>) -> u32 {
+    fn pointer(stream: Pin<&Stream>, substream: &Locked<'_>) -> u32 {
         let last = stream.hw_ptr.load(Relaxed);
         // After unbind the position stands still.
         let now = stream.card.status.hw_ptr(stream.index).unwrap_or(last);
@@ -367,7 +473,24 @@ impl PcmOps for Pcm {
             stream.sync(last, now);
         }
         stream.hw_ptr.store(now, Relaxed);
+        if let Some(delay) = stream.card.status.delay(stream.index) {
+            substream.set_delay(delay);
+        }
         position::in_ring(now, stream.ring_frames.load(Relaxed))
+    }
+
+    fn link_time(stream: Pin<&Stream>, now: u64, exact: bool) -> Option<LinkTime> {
+        if exact {
+            let before = alsa::raw_clock();
+            let clock = stream.card.registers.clock().ok()?;
+            stream.compare_clocks(clock, before, alsa::raw_clock());
+        }
+        let stamp = stream.card.status.stamp(stream.index)?;
+        let clock = now.wrapping_add(stream.clock_ahead.load(Relaxed));
+        Some(LinkTime {
+            ns: link::ns(stamp, stream.rate.load(Relaxed), clock),
+            accuracy: stream.clock_doubt.load(Relaxed),
+        })
     }
 
     fn ack(stream: Pin<&Stream>, substream: &Locked<'_>) -> Result {

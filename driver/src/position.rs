@@ -15,31 +15,36 @@ pub(crate) fn in_ring(hw_ptr: u64, ring: u32) -> u32 {
     hw_ptr.checked_rem(u64::from(ring)).unwrap_or(0) as u32
 }
 
-/// Frames that user space has written and the card has not yet played, 0 to `ring`.
+/// The card's position at which a drain ends (`SGRING_S_DRAIN_END`): behind all that user space has written.
 ///
-/// `appl_ptr` and `hw_ptr` are the sound core's, modulo `boundary`. An `appl_ptr` behind `hw_ptr` (an
-/// underrun in free-running mode), or a scribbled one, counts as nothing queued.
-pub(crate) fn queued(appl_ptr: u64, hw_ptr: u64, boundary: u64, ring: u32) -> u32 {
+/// `reported` is the card's position that the sound core's `hw_ptr` was last updated from, and `now` where the
+/// card is by now, which may be a long time and up to the whole of a ring later. `appl_ptr` and `hw_ptr` are
+/// the sound core's, modulo `boundary`.
+///
+/// An `appl_ptr` behind `hw_ptr` (an underrun in free-running mode), or a scribbled one, ends it at `reported`,
+/// which for the card is at once, as is every end that it has passed.
+pub(crate) fn drain_end(
+    reported: u64,
+    now: u64,
+    appl_ptr: u64,
+    hw_ptr: u64,
+    boundary: u64,
+    ring: u32,
+) -> u64 {
     if appl_ptr >= boundary || hw_ptr >= boundary {
-        return 0;
+        return reported;
     }
-    let distance = match appl_ptr.checked_sub(hw_ptr) {
-        Some(distance) => distance,
+    let ahead = match appl_ptr.checked_sub(hw_ptr) {
+        Some(ahead) => ahead,
         // No overflow: hw_ptr - appl_ptr is in 1..boundary.
         None => boundary - (hw_ptr - appl_ptr),
     };
-    match u32::try_from(distance) {
-        Ok(distance) if distance <= ring => distance,
-        _ => 0,
+    // A ring holds no more than a ring.
+    let most = now.saturating_sub(reported).saturating_add(ring.into());
+    match ahead <= most {
+        true => reported.saturating_add(ahead),
+        false => reported,
     }
-}
-
-/// The card's position at which a drain ends (`SGRING_S_DRAIN_END`).
-///
-/// `card_hw_ptr` is the card's position that the sound core's `hw_ptr` was last updated from. The
-/// card ends the drain at once when it has already passed the result.
-pub(crate) fn drain_end(card_hw_ptr: u64, queued: u32) -> u64 {
-    card_hw_ptr.saturating_add(u64::from(queued))
 }
 
 /// The card's position, never going back.
@@ -122,33 +127,38 @@ mod tests {
         }
 
         #[test]
-        fn queued_undoes_an_advance_across_the_boundary(
-            ring in 1u32..1 << 24, start: u64, ahead: u32,
+        fn a_drain_ends_behind_what_was_written(
+            ring in 1u32..1 << 24, start: u64, reported: u32, stale in 0u32..1 << 24, ahead: u32,
         ) {
             let boundary = boundary(ring);
             let hw_ptr = start % boundary;
-            let ahead = ahead % (ring + 1);
-            let appl_ptr = (hw_ptr + u64::from(ahead)) % boundary;
-            prop_assert_eq!(queued(appl_ptr, hw_ptr, boundary, ring), ahead);
+            let now = u64::from(reported) + u64::from(stale);
+            let ahead = u64::from(ahead) % (u64::from(stale) + u64::from(ring) + 1);
+            let appl_ptr = (hw_ptr + ahead) % boundary;
+            let end = drain_end(reported.into(), now, appl_ptr, hw_ptr, boundary, ring);
+            prop_assert_eq!(end, u64::from(reported) + ahead);
         }
 
         #[test]
-        fn a_scribbled_appl_ptr_never_queues_more_than_the_ring(
-            ring in 1u32..1 << 24, appl_ptr: u64, hw_ptr: u64,
+        fn a_scribbled_appl_ptr_ends_a_drain_within_a_ring(
+            ring in 1u32..1 << 24, appl_ptr: u64, hw_ptr: u64, reported: u32, stale in 0u32..1 << 24,
         ) {
             let boundary = boundary(ring);
-            prop_assert!(queued(appl_ptr, hw_ptr, boundary, ring) <= ring);
+            let now = u64::from(reported) + u64::from(stale);
+            let end = drain_end(reported.into(), now, appl_ptr, hw_ptr, boundary, ring);
+            prop_assert!(end >= reported.into() && end <= now + u64::from(ring));
         }
 
         #[test]
-        fn an_appl_ptr_behind_the_card_queues_nothing(
-            ring in 1u32..1 << 24, start: u64, behind in 1u32..1 << 24,
+        fn an_appl_ptr_behind_the_card_ends_a_drain_at_once(
+            ring in 1u32..1 << 24, start: u64, reported: u32, behind in 1u32..1 << 24,
         ) {
             let boundary = boundary(ring);
             let appl_ptr = start % boundary;
             let hw_ptr = (appl_ptr + u64::from(behind)) % boundary;
             // A boundary is at least 2^39 rings of this size: no lap hides the sign.
-            prop_assert_eq!(queued(appl_ptr, hw_ptr, boundary, ring), 0);
+            let reported = u64::from(reported);
+            prop_assert_eq!(drain_end(reported, reported, appl_ptr, hw_ptr, boundary, ring), reported);
         }
 
         #[test]

@@ -100,6 +100,46 @@ impl Registers {
         self.check()
     }
 
+    /// The clock of all time stamps, ns, now.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` after unbind, `EIO` when it makes no sense.
+    pub(crate) fn clock(&self) -> Result<u64> {
+        let mut high = self.read(SGRING_CLOCK + 4)?;
+        // The upper half changes every four seconds, so once at most.
+        for _ in 0..2 {
+            let low = self.read(SGRING_CLOCK)?;
+            let again = self.read(SGRING_CLOCK + 4)?;
+            // Else torn [G-3].
+            if again == high {
+                return Ok(u64::from(high) << 32 | u64::from(low));
+            }
+            high = again;
+        }
+        Err(EIO)
+    }
+
+    /// Gives all members of group `group` one of START, STOP and PAUSE.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when the card refuses; `ENODEV` when it is gone.
+    pub(crate) fn group_command(&self, group: u32, command: u32) -> Result {
+        self.write(
+            SGRING_GROUP_CMD,
+            group << SGRING_GROUP_CMD_GROUP_SHIFT | command,
+        )?;
+        match self.read(SGRING_GERR)? {
+            SGRING_ERR_NONE => Ok(()),
+            error => {
+                self.check()?;
+                pr_err!("card refuses command {command} for linked streams: error {error}\n");
+                Err(EIO)
+            }
+        }
+    }
+
     /// Whether the card answers. Of one that was torn out all registers read as all ones, or as what
     /// the machine puts in the place of nothing, and what they say must not be believed.
     ///

@@ -10,9 +10,10 @@
 //!    under it.
 //! 2. The list of [`Slot::mappings`].
 //! 3. The PCM stream lock.
-//! 4. [`Slot::homes`], a spinlock, always inside the stream lock and so with interrupts off: what the sound
-//!    core's silence is written to, and what is synced. Two homes while a ring moves, so that silence is in the one that
-//!    is left, to be copied, and in the one that was copied to.
+//! 4. Two spinlocks, neither inside the other, always inside the stream lock and so with interrupts off.
+//!    [`Slot::homes`]: what the sound core's silence is written to, and what is synced. Two homes while a ring
+//!    moves, so that silence is in the one that is left, to be copied, and in the one that was copied to.
+//!    [`Slot::told`]: what the card was told, for a start that finds it has forgotten.
 
 use crate::{
     alsa::Elapsed,
@@ -58,6 +59,16 @@ pub(crate) struct Configured {
     pub(crate) params: Params,
 }
 
+/// What the card was told of a stream by PREPARE, to be told again if it forgets.
+#[derive(Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) params: Params,
+    /// The table: its address and its descriptors.
+    pub(crate) table: (u64, u32),
+    /// `SGRING_FLAG_*`
+    pub(crate) flags: u32,
+}
+
 /// Where the user wants a stream's ring to live. The numbers are the control's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -94,6 +105,8 @@ pub(crate) struct Slot {
     pub(crate) ring: Mutex<Option<Configured>>,
     #[pin]
     homes: SpinLock<[Option<Home>; 2]>,
+    #[pin]
+    told: SpinLock<Option<Told>>,
 }
 
 impl Slot {
@@ -107,6 +120,7 @@ impl Slot {
             mappings,
             ring <- new_mutex!(None),
             homes <- new_spinlock!([None, None]),
+            told <- new_spinlock!(None),
         });
         Arc::pin_init(slot, GFP_KERNEL)
     }
@@ -141,6 +155,23 @@ impl Slot {
             .locked(|_| core::mem::replace(&mut *self.homes.lock(), homes));
         // Not under the locks: it may be the last reference, which frees the memory.
         drop(old);
+    }
+
+    /// The card is about to be told `told`. May sleep.
+    pub(crate) fn will_tell(&self, told: Told) {
+        self.elapsed.locked(|_| *self.told.lock() = Some(told));
+    }
+
+    /// The ring has moved to another table. Under the stream lock.
+    pub(crate) fn table_is(&self, address: u64, count: u32) {
+        if let Some(told) = &mut *self.told.lock() {
+            told.table = (address, count);
+        }
+    }
+
+    /// What the card was told last. Under the stream lock.
+    pub(crate) fn told(&self) -> Option<Told> {
+        *self.told.lock()
     }
 
     /// Hands `bytes` bytes from `at` on over between CPU and device. Under the stream lock.

@@ -7,8 +7,7 @@
 //!
 //! # Limitations
 //!
-//! * One PCM device. The card's groups and mixer are not used yet.
-//! * No resume: a suspend stops the streams, and the client has to prepare anew.
+//! * One PCM device. The card's mixer is not used yet.
 //! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
 //!   moment is followed by what else was in the ring, up to there.
 //!
@@ -17,7 +16,7 @@
 //! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
 //! a substream's memory, `slot` what is kept of a stream, `migrate` moves rings, `regs` and `status` are the
 //! card's two faces. `ahead`, `bounds`, `budget`,
-//! `descriptor`, `extent`, `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
+//! `descriptor`, `extent`, `format`, `link`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
 //! all of the `unsafe`; `seam` is where kernels differ.
 
 mod ahead;
@@ -29,6 +28,7 @@ mod controls;
 mod descriptor;
 mod extent;
 mod format;
+mod link;
 mod migrate;
 mod mm;
 mod pcm;

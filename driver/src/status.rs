@@ -4,16 +4,20 @@
 //!
 //! One 64-byte line a stream, in one coherent allocation. The card writes the line before it raises an
 //! interrupt, so that a handler always finds the position that the interrupt is about. Each value that
-//! the driver needs is one aligned 64-bit word, so that one load is a consistent answer and no sequence
-//! count needs to be looked at:
+//! the driver needs in steady state is one aligned 64-bit word, so that one load is a consistent answer and
+//! no sequence count needs to be looked at:
 //!
 //! * the position (`SGRING_STATUS_HW_PTR`), frames since PREPARE;
 //! * the interrupts asked for so far, with the error beside it (`SGRING_STATUS_IRQS`, `_ERR`), which the
 //!   card writes after the position: who sees the count, and then looks, sees the position it is about.
+//!
+//! A position with its time ([`StatusLines::stamp`]) is several words, and goes by the sequence count.
 
 use crate::{
+    link::Stamp,
     mm::SharedWords,
-    regs, //
+    regs,
+    seam, //
 };
 use kernel::{
     device::{
@@ -24,11 +28,20 @@ use kernel::{
 };
 
 const WORDS_PER_LINE: usize = regs::SGRING_STATUS_SIZE as usize / 8;
+const SEQ_AND_STATE: usize = regs::SGRING_STATUS_SEQ as usize / 8;
 const HW_PTR: usize = regs::SGRING_STATUS_HW_PTR as usize / 8;
+const TSTAMP: usize = regs::SGRING_STATUS_TSTAMP as usize / 8;
+const DELAY: usize = regs::SGRING_STATUS_DELAY as usize / 8;
 const SWAPS_AND_DROPS: usize = regs::SGRING_STATUS_SWAPS as usize / 8;
 const SWAP_PTR: usize = regs::SGRING_STATUS_SWAP_PTR as usize / 8;
 const IRQS_AND_ERR: usize = regs::SGRING_STATUS_IRQS as usize / 8;
 
+/// Reads of a line that is being written, before it is given up: a card that dies while it writes leaves one.
+const READS: u32 = 100;
+
+// The state is the high half of the word that the sequence number is the low half of.
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_SEQ % 8 == 0);
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_STATE == regs::SGRING_STATUS_SEQ + 4);
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_SWAPS % 8 == 0);
 // The error is the high half of the word that the interrupt count is the low half of.
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_IRQS % 8 == 0);
@@ -64,6 +77,36 @@ impl StatusLines {
     /// Frames since PREPARE; `None` after unbind. Any context.
     pub(crate) fn hw_ptr(&self, stream: u32) -> Option<u64> {
         self.0.load(Self::word(stream, HW_PTR))
+    }
+
+    /// The position with its time; `None` after unbind, and when the card never ends writing it. Any
+    /// context.
+    pub(crate) fn stamp(&self, stream: u32) -> Option<Stamp> {
+        let word = |word| self.0.load(Self::word(stream, word));
+        for _ in 0..READS {
+            let before = word(SEQ_AND_STATE)?;
+            seam::dma_rmb();
+            let stamp = Stamp {
+                hw_ptr: word(HW_PTR)?,
+                tstamp: word(TSTAMP)?,
+                // CAST: The high half.
+                runs: matches!(
+                    (before >> 32) as u32,
+                    regs::SGRING_STATE_RUNNING | regs::SGRING_STATE_DRAINING
+                ),
+            };
+            seam::dma_rmb();
+            // Odd while it is being written.
+            if before & 1 == 0 && word(SEQ_AND_STATE)? == before {
+                return Some(stamp);
+            }
+        }
+        None
+    }
+
+    /// Frames between the ring and the ear, or the microphone; `None` after unbind. Any context.
+    pub(crate) fn delay(&self, stream: u32) -> Option<u64> {
+        self.0.load(Self::word(stream, DELAY))
     }
 
     /// `None` after unbind. Any context.

@@ -16,6 +16,7 @@ use super::{
     copy,
     drain::StartedDrain,
     elapsed::Elapsed,
+    linked::Linked,
     mmap,
     substream::{
         HwParams,
@@ -24,6 +25,7 @@ use super::{
         Setup, //
     },
     sys,
+    time, //
 };
 use crate::mm::{
     fault::{
@@ -37,6 +39,7 @@ use crate::mm::{
 };
 use core::ptr;
 use kernel::{
+    bindings,
     error::from_result,
     mm::virt::VmaNew,
     new_mutex,
@@ -55,7 +58,12 @@ pub(crate) enum Trigger {
     Start,
     Stop,
     Pause,
+    /// After [`Self::Pause`].
     Resume,
+    /// The machine goes to sleep.
+    Suspend,
+    /// After [`Self::Suspend`], with [`super::Info::RESUME`].
+    Wake,
     /// The stream goes on until everything that is queued has been played. May come twice.
     Drain,
 }
@@ -70,6 +78,15 @@ pub(crate) enum Access {
     /// Through the driver, which is also told when the client has written or read: [`PcmOps::ack`]. For
     /// substreams with [`super::Info::EXPLICIT_SYNC`].
     Synced,
+}
+
+/// The time of a stream by its own sample clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkTime {
+    /// ns since frame 0.
+    pub(crate) ns: u64,
+    /// It may be wrong by as many ns, either way.
+    pub(crate) accuracy: u32,
 }
 
 /// A driver's PCM.
@@ -105,10 +122,18 @@ pub(crate) trait PcmOps: Sized + 'static {
 
     fn prepare(stream: Pin<&Self::Stream>, substream: &Setup<'_>) -> Result;
 
-    fn trigger(stream: Pin<&Self::Stream>, substream: &Locked<'_>, command: Trigger) -> Result;
+    /// Carries `command` out, for all of `streams` or for none.
+    ///
+    /// Several only with [`super::Info::SYNC_START`], and never for [`Trigger::Drain`].
+    fn trigger(streams: &Linked<'_, Self>, command: Trigger) -> Result;
 
     /// The position in the ring, in frames, below the ring's length.
     fn pointer(stream: Pin<&Self::Stream>, substream: &Locked<'_>) -> u32;
+
+    /// For how long the stream had gone at `now` ([`super::raw_clock`], ns); `None` when that cannot be told.
+    ///
+    /// `exact`: at the cost of asking the card.
+    fn link_time(stream: Pin<&Self::Stream>, now: u64, exact: bool) -> Option<LinkTime>;
 
     /// The client's position has changed. Only with [`Access::Synced`].
     fn ack(stream: Pin<&Self::Stream>, substream: &Locked<'_>) -> Result;
@@ -145,13 +170,13 @@ pub(crate) trait PcmOps: Sized + 'static {
 
 /// One open substream: the driver's part, and the ring that the core has the address of.
 #[pin_data]
-struct OpenStream<S> {
+pub(super) struct OpenStream<S> {
     stream: Pin<KBox<S>>,
     /// Held while `runtime->dma_area` points into it.
     #[pin]
     area: Mutex<Option<Arc<ScatterRing>>>,
     #[pin]
-    drain: StartedDrain,
+    pub(super) drain: StartedDrain,
     /// Where `open` attached the substream. Part of the card's data, which outlive the substream.
     notifier: *const Elapsed,
 }
@@ -169,7 +194,7 @@ impl<T: PcmOps> Adapter<T> {
         trigger: Some(Self::trigger),
         sync_stop: Some(Self::sync_stop),
         pointer: Some(Self::pointer),
-        get_time_info: None,
+        get_time_info: Some(Self::get_time_info),
         // With a ring that is linear to the kernel, the core's own copy and silence work on it.
         fill_silence: None,
         copy: None,
@@ -224,7 +249,7 @@ impl<T: PcmOps> Adapter<T> {
     /// # Safety
     ///
     /// `substream` must be valid and open, of `T`'s, and not be closed during `'a`.
-    unsafe fn open_stream<'a>(
+    pub(super) unsafe fn open_stream<'a>(
         substream: *mut sys::snd_pcm_substream,
     ) -> Pin<&'a OpenStream<T::Stream>> {
         // SAFETY: By the safety requirement.
@@ -375,22 +400,20 @@ impl<T: PcmOps> Adapter<T> {
         from_result(|| {
             let command = match command as u32 {
                 sys::SNDRV_PCM_TRIGGER_START => Trigger::Start,
-                // The core suspends every stream, asked or not; without INFO_RESUME it then expects
+                sys::SNDRV_PCM_TRIGGER_STOP => Trigger::Stop,
+                // Every stream that runs, with INFO_RESUME or not; without it the core then expects
                 // `prepare`.
-                sys::SNDRV_PCM_TRIGGER_STOP | sys::SNDRV_PCM_TRIGGER_SUSPEND => Trigger::Stop,
+                sys::SNDRV_PCM_TRIGGER_SUSPEND => Trigger::Suspend,
+                sys::SNDRV_PCM_TRIGGER_RESUME => Trigger::Wake,
                 sys::SNDRV_PCM_TRIGGER_PAUSE_PUSH => Trigger::Pause,
                 sys::SNDRV_PCM_TRIGGER_PAUSE_RELEASE => Trigger::Resume,
                 sys::SNDRV_PCM_TRIGGER_DRAIN => Trigger::Drain,
                 _ => return Err(EINVAL),
             };
             // SAFETY: `trigger` is running for `substream`.
-            let locked = unsafe { Locked::from_raw(substream) };
-            // SAFETY: The substream is open during the call.
-            let open = unsafe { Self::open_stream(substream) };
-            T::trigger(open.stream.as_ref(), &locked, command)?;
-            if command == Trigger::Start && locked.wants_drain_trigger() {
-                open.drain.look_soon();
-            }
+            let linked = unsafe { Linked::<T>::from_raw(substream, command) };
+            T::trigger(&linked, command)?;
+            linked.done();
             Ok(0)
         })
     }
@@ -427,5 +450,52 @@ impl<T: PcmOps> Adapter<T> {
         let position = T::pointer(unsafe { Self::stream(substream) }, &locked);
         // CAST: An unsigned long has at least 32 bits.
         position as sys::snd_pcm_uframes_t
+    }
+
+    /// # Safety
+    ///
+    /// For the sound core: `substream` is open, its stream lock held; the rest is valid.
+    unsafe extern "C" fn get_time_info(
+        substream: *mut sys::snd_pcm_substream,
+        system: *mut bindings::timespec64,
+        audio: *mut bindings::timespec64,
+        config: *mut sys::snd_pcm_audio_tstamp_config,
+        report: *mut sys::snd_pcm_audio_tstamp_report,
+    ) -> c_int {
+        // SAFETY: By the safety requirement.
+        let (wanted, with_delay) =
+            unsafe { ((*config).type_requested(), (*config).report_delay() != 0) };
+        // SAFETY: `get_time_info` is running for `substream`.
+        let locked = unsafe { Locked::from_raw(substream) };
+        let exact = match wanted {
+            sys::SNDRV_PCM_AUDIO_TSTAMP_TYPE_LINK => Some(false),
+            sys::SNDRV_PCM_AUDIO_TSTAMP_TYPE_LINK_SYNCHRONIZED => Some(true),
+            _ => None,
+        };
+        let link = exact.and_then(|exact| {
+            let now = time::now();
+            // SAFETY: By the safety requirement.
+            unsafe { *system = locked.time() };
+            // SAFETY: The substream is open during the call.
+            T::link_time(unsafe { Self::stream(substream) }, now, exact)
+        });
+        // SAFETY: By the safety requirement; nobody else has it.
+        let report = unsafe { &mut *report };
+        let Some(link) = link else {
+            // The core then makes it from the position.
+            report.set_actual_type(sys::SNDRV_PCM_AUDIO_TSTAMP_TYPE_DEFAULT);
+            report.set_accuracy_report(0);
+            return 0;
+        };
+        let ns = match with_delay {
+            true => locked.at_the_ear(link.ns),
+            false => link.ns,
+        };
+        // SAFETY: By the safety requirement.
+        unsafe { *audio = time::timespec(ns) };
+        report.set_actual_type(wanted);
+        report.set_accuracy_report(1);
+        report.accuracy = link.accuracy;
+        0
     }
 }

@@ -9,9 +9,14 @@
 //!
 //! Each is made by this folder's callbacks only and cannot outlive the call.
 
-use super::sys;
+use super::{
+    sys,
+    time, //
+};
+use crate::link;
 use core::marker::PhantomData;
 use kernel::{
+    bindings,
     error::to_result,
     prelude::*, //
 };
@@ -48,6 +53,13 @@ impl Info {
     pub(crate) const PAUSE: Self = Self(sys::SNDRV_PCM_INFO_PAUSE);
     /// The client has to say by a call how far it has got, before the card and after it.
     pub(crate) const EXPLICIT_SYNC: Self = Self(sys::SNDRV_PCM_INFO_EXPLICIT_SYNC);
+    /// A stream goes on where it was when the machine went to sleep.
+    pub(crate) const RESUME: Self = Self(sys::SNDRV_PCM_INFO_RESUME);
+    /// Linked substreams of the PCM start, stop and pause at one instant.
+    pub(crate) const SYNC_START: Self = Self(sys::SNDRV_PCM_INFO_SYNC_START);
+    /// Time stamps by the sample clock: estimated, and asked of the card.
+    pub(crate) const LINK_TIME: Self =
+        Self(sys::SNDRV_PCM_INFO_HAS_LINK_ATIME | sys::SNDRV_PCM_INFO_HAS_LINK_SYNCHRONIZED_ATIME);
     pub(crate) const NO_PERIOD_WAKEUP: Self = Self(sys::SNDRV_PCM_INFO_NO_PERIOD_WAKEUP);
     /// The card is told where a drain ends and stops exactly there: no silence needs to follow.
     pub(crate) const DRAIN: Self =
@@ -122,6 +134,12 @@ impl Opening<'_> {
         };
         // SAFETY: By the type invariant; nobody else reads it before `open` has returned.
         unsafe { (*self.runtime()).hw = value };
+    }
+
+    /// Lets user space see that the card's substreams have one clock (`snd_pcm_set_sync()`).
+    pub(crate) fn has_the_cards_clock(&self) {
+        // SAFETY: By the type invariant; nobody else reads it before `open` has returned.
+        unsafe { (*self.runtime()).std_sync_id = true };
     }
 
     /// Demands a parameter (one of `SNDRV_PCM_HW_PARAM_*`) between two values, both included.
@@ -319,6 +337,36 @@ impl Locked<'_> {
         // SAFETY: By the type invariant; written under the stream lock.
         let frames = unsafe { (*self.runtime()).boundary };
         frames as u64
+    }
+
+    /// Tells the core how many frames are between the ring and the ear, or the microphone.
+    pub(crate) fn set_delay(&self, frames: u64) {
+        // SAFETY: By the type invariant; read and written under the stream lock.
+        unsafe { (*self.runtime()).delay = frames.try_into().unwrap_or(0) };
+    }
+
+    /// The time by the clock that the client has chosen.
+    pub(super) fn time(&self) -> bindings::timespec64 {
+        // SAFETY: By the type invariant; a whole word.
+        time::of_type(unsafe { (*self.runtime()).tstamp_type })
+    }
+
+    /// What is heard of a playback stream that has played for `ns` ns, or of a capture stream when what it
+    /// has recorded was said: its time without the delay.
+    pub(super) fn at_the_ear(&self, ns: u64) -> u64 {
+        // SAFETY: By the type invariant; under the stream lock.
+        let (playback, delay, rate) = unsafe {
+            (
+                (*self.ptr).stream == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int,
+                (*self.runtime()).delay,
+                (*self.runtime()).rate,
+            )
+        };
+        let delay = link::frames_ns(delay.try_into().unwrap_or(0), rate);
+        match playback {
+            true => ns.saturating_sub(delay),
+            false => ns.saturating_add(delay),
+        }
     }
 
     /// Fills `bytes` with silence of the substream's format.

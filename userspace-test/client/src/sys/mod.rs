@@ -29,6 +29,7 @@
 
 mod map;
 mod pcm;
+mod status;
 #[cfg(feature = "cpal")]
 mod thread;
 pub mod uapi;
@@ -40,7 +41,8 @@ pub use map::{
 pub(crate) use pcm::poll;
 pub use pcm::{
     Access, Direction, Format, HwParams, Info, MmapState, OpenMode, OpenOptions, Param, Pcm, Range,
-    State, Status, SwParams, SyncReply, SyncRequest, TstampType,
+    State, SwParams, SyncReply, SyncRequest, TstampType,
 };
+pub use status::{AudioClock, Status};
 #[cfg(feature = "cpal")]
 pub(crate) use thread::{Event, monotonic, set_fifo};

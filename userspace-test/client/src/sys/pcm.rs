@@ -409,32 +409,6 @@ pub struct Info {
     pub subdevices_avail: u32,
 }
 
-/// `struct snd_pcm_status` in Rust's types. Positions and sizes are in frames, times on the PCM's
-/// timestamp clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The state.
-    pub state: State,
-    /// When the stream was last started, stopped or paused.
-    pub trigger_tstamp: Duration,
-    /// When `hw_ptr` was read.
-    pub tstamp: Duration,
-    /// The application's position, in `0..boundary`.
-    pub appl_ptr: u64,
-    /// The hardware's position, in `0..boundary`.
-    pub hw_ptr: u64,
-    /// Frames from the application's position to the converter.
-    pub delay: i64,
-    /// Frames that can be written or read.
-    pub avail: u64,
-    /// The largest `avail` since the last status.
-    pub avail_max: u64,
-    /// Capture overranges since the last status.
-    pub overrange: u64,
-    /// Audio time by the sample counter.
-    pub audio_tstamp: Duration,
-}
-
 /// What SYNC_PTR is asked to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncRequest {
@@ -471,7 +445,7 @@ pub struct SyncReply {
 }
 
 /// A time as the kernel reports it; one before the clock's zero reads as zero.
-fn duration(t: uapi::Timespec) -> Duration {
+pub(super) fn duration(t: uapi::Timespec) -> Duration {
     match (u64::try_from(t.sec), u32::try_from(t.nsec)) {
         (Ok(sec), Ok(nsec)) if nsec < 1_000_000_000 => Duration::new(sec, nsec),
         _ => Duration::ZERO,
@@ -592,7 +566,7 @@ impl Pcm {
     }
 
     /// An ioctl that reads or writes `arg`.
-    fn call<T>(&self, request: libc::c_ulong, arg: &mut T) -> io::Result<()> {
+    pub(super) fn call<T>(&self, request: libc::c_ulong, arg: &mut T) -> io::Result<()> {
         // SAFETY: `request` was computed from `T`'s size, so the kernel touches exactly `arg`.
         unsafe { self.ioctl(request, std::ptr::from_mut(arg)) }
     }
@@ -792,6 +766,15 @@ impl Pcm {
         unsafe { self.ioctl(ioctl::PAUSE, arg) }
     }
 
+    /// RESUME: goes on where the stream was when the machine went to sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBADFD`: not suspended; `ENOSYS`: the card cannot, and the stream must be prepared anew.
+    pub fn resume(&self) -> io::Result<()> {
+        self.bare(ioctl::RESUME)
+    }
+
     /// LINK: starts and stops together with `other` from now on.
     ///
     /// # Errors
@@ -866,46 +849,6 @@ impl Pcm {
             status: raw.status.into(),
             appl_ptr: raw.control.appl_ptr,
             avail_min: raw.control.avail_min,
-        })
-    }
-
-    /// STATUS_EXT: the whole status, after asking the hardware.
-    ///
-    /// # Errors
-    ///
-    /// The errno of the call.
-    pub fn status(&self) -> io::Result<Status> {
-        let zero = uapi::Timespec::default();
-        let mut raw = uapi::Status {
-            state: 0,
-            pad1: [0; 4],
-            trigger_tstamp: zero,
-            tstamp: zero,
-            appl_ptr: 0,
-            hw_ptr: 0,
-            delay: 0,
-            avail: 0,
-            avail_max: 0,
-            overrange: 0,
-            suspended_state: 0,
-            audio_tstamp_data: 0,
-            audio_tstamp: zero,
-            driver_tstamp: zero,
-            audio_tstamp_accuracy: 0,
-            reserved: [0; 20],
-        };
-        self.call(ioctl::STATUS_EXT, &mut raw)?;
-        Ok(Status {
-            state: raw.state.into(),
-            trigger_tstamp: duration(raw.trigger_tstamp),
-            tstamp: duration(raw.tstamp),
-            appl_ptr: raw.appl_ptr,
-            hw_ptr: raw.hw_ptr,
-            delay: raw.delay,
-            avail: raw.avail,
-            avail_max: raw.avail_max,
-            overrange: raw.overrange,
-            audio_tstamp: duration(raw.audio_tstamp),
         })
     }
 
