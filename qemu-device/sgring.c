@@ -10,7 +10,7 @@
  * Usage:
  *   -audiodev wav,id=a,path=out.wav,out.frequency=48000
  *   -chardev file,id=t,path=tap.raw
- *   -device sgring,audiodev=a,tap=t,playback=1,capture=1,sram=4M,vectors=1
+ *   -device sgring,audiodev=a,tap=t,playback=4,capture=4,sram=4M,vectors=1
  */
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
@@ -210,8 +210,8 @@ static const Property sgring_properties[] = {
     DEFINE_AUDIO_PROPERTIES(SGRingState, audio),
     DEFINE_PROP_CHR("tap", SGRingState, tap),
     DEFINE_PROP_UINT32("tap-stream", SGRingState, tap_stream, 0),
-    DEFINE_PROP_UINT32("playback", SGRingState, num_playback, 1),
-    DEFINE_PROP_UINT32("capture", SGRingState, num_capture, 1),
+    DEFINE_PROP_UINT32("playback", SGRingState, num_playback, 4),
+    DEFINE_PROP_UINT32("capture", SGRingState, num_capture, 4),
     DEFINE_PROP_SIZE("sram", SGRingState, sram_size, 4 * MiB),
     DEFINE_PROP_UINT32("vectors", SGRingState, num_vectors, 1),
 };

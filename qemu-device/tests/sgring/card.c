@@ -59,7 +59,8 @@ Card *card_start(const char *machine, const char *audio, const char *tap,
     c->qts = qtest_initf("-M %s -nodefaults -bios %s/bios "
                          "-global apic-common.vapic=off "
                          "-audiodev %s,id=a%s -chardev %s,id=t "
-                         "-device sgring,id=card,audiodev=a,tap=t,addr=%d%s %s",
+                         "-device sgring,id=card,audiodev=a,tap=t,"
+                         "playback=1,capture=1,addr=%d%s %s",
                          machine, tmpdir, audio, path ? path : "",
                          tap ? tap : file, SLOT, props, more);
     pc_alloc_init(&c->alloc, c->qts, ALLOC_NO_FLAGS);

@@ -6,6 +6,7 @@
 #include "qapi/error.h"
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
+#include "qobject/qlist.h"
 #include "card.h"
 #include "tests.h"
 
@@ -43,6 +44,40 @@ static void test_identity(void)
     g_assert_cmpuint(rdq(c, SGRING_CAP_SRAM), ==, 4 << 20);
     g_assert_cmpuint(rd(c, SGRING_CAP_EVENTS_MAX), ==, 4096);
     g_assert_cmpuint(rd(c, SGRING_CAP_JACKS), ==, 2);
+    card_free(c);
+}
+
+/* What a card has that nobody asked anything of. */
+static void test_defaults(void)
+{
+    static const struct {
+        const char *name;
+        uint64_t value;
+    } defaults[] = {
+        { "playback", 4 }, { "capture", 4 }, { "vectors", 1 },
+        { "sram", 4 << 20 },
+    };
+    Card *c = card_silent("");
+    QDict *answer = qtest_qmp(c->qts, "{'execute': 'device-list-properties',"
+                              "'arguments': {'typename': 'sgring'}}");
+    QListEntry *entry;
+    unsigned found = 0;
+    size_t i;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(answer, "return"), entry) {
+        QDict *property = qobject_to(QDict, qlist_entry_obj(entry));
+
+        for (i = 0; i < G_N_ELEMENTS(defaults); i++) {
+            if (g_str_equal(qdict_get_str(property, "name"),
+                            defaults[i].name)) {
+                g_assert_cmpint(qdict_get_int(property, "default-value"), ==,
+                                defaults[i].value);
+                found++;
+            }
+        }
+    }
+    g_assert_cmpuint(found, ==, G_N_ELEMENTS(defaults));
+    qobject_unref(answer);
     card_free(c);
 }
 
@@ -240,6 +275,7 @@ void sgring_registers_tests(void)
 {
     qtest_add_func("/sgring/properties", test_properties);
     qtest_add_func("/sgring/identity", test_identity);
+    qtest_add_func("/sgring/defaults", test_defaults);
     qtest_add_func("/sgring/conventional-slot", test_conventional);
     qtest_add_func("/sgring/limits", test_limits);
     qtest_add_func("/sgring/access-sizes", test_access_sizes);
