@@ -15,6 +15,8 @@ const LEFT: u64 = 40 * 1024;
 const HUGE: usize = 2 << 20;
 /// How eagerly the kernel puts memory together again in its idle time, in percent.
 const PROACTIVE: &str = "/proc/sys/vm/compaction_proactiveness";
+/// How much more the kernel keeps free once it has seen what scatter does: all that a second one would need.
+const BOOST: &str = "/proc/sys/vm/watermark_boost_factor";
 const DEFRAG: &str = "/sys/kernel/mm/transparent_hugepage/defrag";
 
 /// Scattered memory, until it is dropped.
@@ -24,6 +26,7 @@ pub struct Scattered {
     _huge: Vec<Window>,
     defrag: String,
     proactive: String,
+    boost: String,
 }
 
 impl Scattered {
@@ -39,6 +42,8 @@ impl Scattered {
         fs::write(DEFRAG, "never")?;
         let proactive = fs::read_to_string(PROACTIVE)?;
         fs::write(PROACTIVE, "0")?;
+        let boost = fs::read_to_string(BOOST)?;
+        fs::write(BOOST, "0")?;
 
         let mut pages = Vec::new();
         while free_memory()? > LEFT {
@@ -68,6 +73,7 @@ impl Scattered {
             _huge: huge,
             defrag,
             proactive,
+            boost,
         })
     }
 }
@@ -76,6 +82,7 @@ impl Drop for Scattered {
     fn drop(&mut self) {
         let _ = fs::write(DEFRAG, &self.defrag);
         let _ = fs::write(PROACTIVE, &self.proactive);
+        let _ = fs::write(BOOST, &self.boost);
     }
 }
 

@@ -261,6 +261,8 @@ fn abilities() -> Outcome {
         (uapi::INFO_PAUSE, "PAUSE"),
         (uapi::INFO_NO_PERIOD_WAKEUP, "NO_PERIOD_WAKEUP"),
         (uapi::INFO_PERFECT_DRAIN, "PERFECT_DRAIN"),
+        (uapi::INFO_SYNC_START, "SYNC_START"),
+        (uapi::INFO_RESUME, "RESUME"),
     ] {
         ensure!(info & bit != 0, "{name} is missing: {info:#x}");
     }
@@ -272,8 +274,6 @@ fn abilities() -> Outcome {
         (uapi::INFO_EXPLICIT_SYNC, "EXPLICIT_SYNC"),
         (uapi::INFO_NO_REWINDS, "NO_REWINDS"),
         (uapi::INFO_NONINTERLEAVED, "NONINTERLEAVED"),
-        // There is no suspend.
-        (uapi::INFO_RESUME, "RESUME"),
     ] {
         ensure!(info & bit == 0, "{name} is set: {info:#x}");
     }
