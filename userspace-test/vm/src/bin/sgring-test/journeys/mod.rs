@@ -5,17 +5,21 @@
 //! of it besides what it is about.
 
 mod accel;
+mod asked;
 mod bench;
 mod cards;
 mod exact;
 mod formats;
 mod hear;
 mod machine;
+mod many;
 mod memory;
 mod module;
 mod player;
 mod product;
+mod sleep;
 mod steady;
+mod tight;
 mod trouble;
 mod unplug;
 
@@ -34,6 +38,8 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(steady::units());
     units.extend(module::units());
     units.extend(memory::units());
+    units.extend(unplug::units());
+    units.extend(sleep::units());
     if layout.on_debug() {
         return units;
     }
@@ -42,8 +48,9 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(hear::units());
     units.extend(cards::units());
     units.extend(product::units());
+    units.extend(tight::units());
+    units.extend(many::units());
     units.extend(bench::units());
-    units.extend(unplug::units());
     units.extend(accel::units());
     units.extend(trouble::units());
     units

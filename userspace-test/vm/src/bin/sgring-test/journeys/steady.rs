@@ -14,12 +14,33 @@ const FRAMES: u64 = 96_000;
 /// Position queries that must have been made for their cost to count.
 const QUERIES: usize = 100;
 
-/// Plays in the background and asks the kernel for the position meanwhile: the
-/// status file takes the way of every query, through the driver's pointer().
+/// A direction of streams.
+#[derive(Clone, Copy)]
+struct Way {
+    name: &'static str,
+    /// What is run in the background.
+    program: &'static str,
+    status: &'static str,
+}
+
+const WAYS: [Way; 2] = [
+    Way {
+        name: "steady",
+        program: "aplay -q -M -D hw:0,0 --period-size=240 --buffer-size=960 /clips/clip.wav",
+        status: "/proc/asound/card0/pcm0p/sub0/status",
+    },
+    Way {
+        name: "steady-capture",
+        program: "arecord -q -M -D hw:0,0 --period-size=240 --buffer-size=960 -t raw -f S16_LE -c 2 -r 48000 \
+            -s 96000 /dev/null",
+        status: "/proc/asound/card0/pcm0c/sub0/status",
+    },
+];
+
+/// Asks the kernel for the position while the program runs: the status file takes
+/// the way of every query, through the driver's pointer().
 const SCRIPT: &str = "\
-aplay -q -M -D hw:0,0 --period-size=240 --buffer-size=960 /clips/clip.wav &
 player=$!
-status=/proc/asound/card0/pcm0p/sub0/status
 while kill -0 $player 2>/dev/null; do
 	while read -r key colon value; do
 		case $key in
@@ -29,50 +50,48 @@ while kill -0 $player 2>/dev/null; do
 	done <$status
 done
 wait $player
-echo \"aplay $?\"
+echo \"program $?\"
 ";
 
 pub fn units() -> Vec<Unit> {
-    let planned = vec![
-        Planned::new(
-            "steady-plays",
-            "the stream that is counted plays to its end",
-        ),
-        Planned::new(
-            "steady-period-no-register",
-            "DESIGN 6: 0 register accesses per period",
-        ),
-        Planned::new(
-            "steady-query-no-register",
-            "DESIGN 6: 0 register accesses per position query",
-        ),
-        Planned::new(
-            "steady-one-interrupt-a-period",
-            "one interrupt per period, no more",
-        ),
-        Planned::new(
-            "steady-burst-48-frames",
-            "DESIGN 6: the position steps by at most 48 frames at 48 kHz",
-        ),
-        clean("steady"),
-    ];
-    vec![Unit::new(
-        Shard::Journey,
-        "steady",
-        planned,
-        |context, rec| {
-            if let Err(e) = journey(context, rec) {
+    let unit = |way: Way| {
+        let case = |case: &str, proves: &str| Planned::new(format!("{}-{case}", way.name), proves);
+        let planned = vec![
+            case("runs", "the stream that is counted runs to its end"),
+            case(
+                "period-no-register",
+                "DESIGN 6: 0 register accesses per period",
+            ),
+            case(
+                "query-no-register",
+                "DESIGN 6: 0 register accesses per position query",
+            ),
+            case(
+                "one-interrupt-a-period",
+                "one interrupt per period, no more",
+            ),
+            case(
+                "burst-48-frames",
+                "DESIGN 6: the position steps by at most 48 frames at 48 kHz",
+            ),
+            clean(way.name),
+        ];
+        Unit::new(Shard::Journey, way.name, planned, move |context, rec| {
+            if let Err(e) = journey(context, way, rec) {
                 rec.abort(e);
             }
-        },
-    )]
+        })
+    };
+    WAYS.into_iter().map(unit).collect()
 }
 
-fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
-    let dir = folder(context, "steady")?;
+fn journey(context: &Context, way: Way, rec: &mut Recorder<'_>) -> Result<(), String> {
+    let name = |case: &str| format!("{}-{case}", way.name);
+    let dir = folder(context, way.name)?;
     seeded(5, RATE, 2, FRAMES).write_wav(&dir.join("clip.wav"))?;
-    let mut config = Config::new([SCRIPT])
-        .name("steady")
+    let script = format!("{} &\nstatus={}\n{SCRIPT}", way.program, way.status);
+    let mut config = Config::new([script])
+        .name(way.name)
         .icount(true)
         .file(&dir, "/clips");
     for event in [
@@ -87,11 +106,11 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         config = config.trace(format!("sgring_{event}"));
     }
     let outcome = Vm::run(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
-    check_clean("steady", &outcome, rec);
+    check_clean(way.name, &outcome, rec);
     let stdout = outcome.stdout();
-    let played = stdout.lines().any(|l| l == "aplay 0");
+    let played = stdout.lines().any(|l| l == "program 0");
     rec.case(
-        "steady-plays",
+        &name("runs"),
         if played {
             Ok(())
         } else {
@@ -140,14 +159,14 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
             ))
         }
     };
-    rec.case("steady-period-no-register", none());
+    rec.case(&name("period-no-register"), none());
 
     let mut positions: Vec<u64> = stdout.lines().filter_map(|l| value(l, "hw_ptr")).collect();
     let queries = positions.len();
     positions.dedup();
     let rising = positions.windows(2).all(|w| w[0] < w[1]);
     rec.case(
-        "steady-query-no-register",
+        &name("query-no-register"),
         if queries < QUERIES || positions.len() < QUERIES / 2 || !rising {
             Err(format!(
                 "{queries} queries gave {} positions, rising: {rising}",
@@ -164,7 +183,7 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         .collect();
     let spaced = hw.windows(2).all(|w| w[1] - w[0] == PERIOD);
     rec.case(
-        "steady-one-interrupt-a-period",
+        &name("one-interrupt-a-period"),
         if spaced && hw.len() == irqs {
             Ok(())
         } else {
@@ -185,7 +204,7 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         .max()
         .unwrap_or(u64::MAX);
     rec.case(
-        "steady-burst-48-frames",
+        &name("burst-48-frames"),
         if steps.len() == bursts && largest <= 48 {
             Ok(())
         } else {

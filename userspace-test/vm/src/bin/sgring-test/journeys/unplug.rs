@@ -4,14 +4,13 @@
 //! The guest's side is `userspace-test/suite/src/tools/unplug.rs`: it says by lines `host: WORD` what is to be
 //! done to the machine, and tells as TAP what became of it.
 
-use std::io::{self, Write};
-use std::sync::mpsc::{Sender, channel};
+use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sgring_vm::{Config, Machine, Sink, Vm};
 
-use super::{check_clean, clean};
+use super::{asked, check_clean, clean};
 use crate::parse::Tap;
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
@@ -103,39 +102,8 @@ pub fn units() -> Vec<Unit> {
     WAYS.into_iter().map(unit).collect()
 }
 
-/// Passes on what is asked of the host.
-struct Listener {
-    part: Vec<u8>,
-    sender: Sender<String>,
-}
-
-impl Write for Listener {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for &byte in bytes {
-            if byte != b'\n' {
-                self.part.push(byte);
-                continue;
-            }
-            let line = std::mem::take(&mut self.part);
-            if let Some(word) = String::from_utf8_lossy(&line).strip_prefix("host: ") {
-                // Nobody listens any more: the run is over.
-                let _ = self.sender.send(word.to_owned());
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn journey(context: &Context, way: &Way, rec: &mut Recorder<'_>) -> Result<(), String> {
-    let (sender, asked) = channel();
-    let listener = Listener {
-        part: Vec::new(),
-        sender,
-    };
+    let (listener, asked) = asked::listener();
     let kind = if way.native { "express" } else { "acpi" };
     let mut config = Config::new([format!(
         "/clips/unplug {kind}; status=$?; echo 'host: done'; exit $status"
