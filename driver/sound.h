@@ -9,6 +9,7 @@
 #include <sound/initval.h>
 #include <sound/pcm.h>
 #include <sound/pcm_params.h>
+#include <sound/tlv.h>
 
 /* These are casts to a checked type, which bindgen does not take for constants. */
 #define SGRING_FORMAT(name) \
@@ -24,6 +25,12 @@ SGRING_FORMAT(S32_LE);
 SGRING_FORMAT(U32_LE);
 SGRING_FORMAT(FLOAT_LE);
 
+static const unsigned int SGRING_CTL_ELEM_TYPE_BOOLEAN =
+	(__force unsigned int)SNDRV_CTL_ELEM_TYPE_BOOLEAN;
+static const unsigned int SGRING_CTL_ELEM_TYPE_INTEGER =
+	(__force unsigned int)SNDRV_CTL_ELEM_TYPE_INTEGER;
+static const unsigned int SGRING_CTL_ELEM_IFACE_MIXER =
+	(__force unsigned int)SNDRV_CTL_ELEM_IFACE_MIXER;
 static const unsigned int SGRING_CTL_ELEM_IFACE_PCM =
 	(__force unsigned int)SNDRV_CTL_ELEM_IFACE_PCM;
 static const unsigned int SGRING_PCM_STATE_DRAINING =

@@ -42,7 +42,12 @@ pub(crate) use card::{
     Names,
     Registration, //
 };
-pub(crate) use control::ControlOps;
+pub(crate) use control::{
+    ControlOps,
+    Interface,
+    Kind,
+    Scale, //
+};
 pub(crate) use elapsed::{
     Elapsed,
     News, //

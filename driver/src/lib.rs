@@ -13,5 +13,6 @@ mod budget;
 mod descriptor;
 mod extent;
 mod format;
+mod level;
 mod position;
 mod vector;

@@ -16,6 +16,7 @@
 
 use crate::{
     alsa::Elapsed,
+    levels::Levels,
     mm::Mappings,
     ring::{
         Home,
@@ -90,6 +91,7 @@ pub(crate) struct Slot {
     /// A [`Wish`]. Changed under `ring`.
     wish: Atomic<u32>,
     pub(crate) mappings: Arc<Mappings>,
+    pub(crate) levels: Levels,
     #[pin]
     pub(crate) ring: Mutex<Option<Configured>>,
     #[pin]
@@ -105,6 +107,7 @@ impl Slot {
             loopback: Atomic::new(0),
             wish: Atomic::new(Wish::Ram as u32),
             mappings,
+            levels: Levels::new(),
             ring <- new_mutex!(None),
             homes <- new_spinlock!([None, None]),
         });

@@ -15,9 +15,9 @@
 //! # Map
 //!
 //! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
-//! a substream's memory, `slot` what is kept of a stream, `migrate` moves rings, `regs` and `status` are the
+//! a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `migrate` moves rings, `regs` and `status` are the
 //! card's two faces. `ahead`, `bounds`, `budget`,
-//! `descriptor`, `extent`, `format`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
+//! `descriptor`, `extent`, `format`, `level`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
 //! all of the `unsafe`; `seam` is where kernels differ.
 
 mod ahead;
@@ -29,6 +29,8 @@ mod controls;
 mod descriptor;
 mod extent;
 mod format;
+mod level;
+mod levels;
 mod migrate;
 mod mm;
 mod pcm;
@@ -49,10 +51,6 @@ use crate::{
         Vectors, //
     },
     card::CardState,
-    controls::{
-        Loopback,
-        RingMemory, //
-    },
     mm::{
         Binding,
         Purse,
@@ -144,22 +142,7 @@ impl SgringDriver {
                 (None, None) => Access::Linear,
             },
         )?;
-        if card.sram.is_some() {
-            for number in 0..capabilities.playback {
-                let stream = card.stream_of(true, number)?;
-                alsa.add_control::<RingMemory<true>>(PCM_DEVICE, number, stream)?;
-            }
-            for number in 0..capabilities.capture {
-                let stream = card.stream_of(false, number)?;
-                alsa.add_control::<RingMemory<false>>(PCM_DEVICE, number, stream)?;
-            }
-        }
-        if capabilities.has(regs::SGRING_FEAT_LOOPBACK) {
-            // A capture stream without a playback stream of its number has nothing to record [D-94].
-            for number in 0..capabilities.capture.min(capabilities.playback) {
-                alsa.add_control::<Loopback>(PCM_DEVICE, number, card.stream_of(false, number)?)?;
-            }
-        }
+        controls::add(&alsa, &card, PCM_DEVICE)?;
 
         dev_info!(
             pdev,

@@ -122,6 +122,7 @@ impl<D: Send + Sync + 'static> Card<D> {
         copy_name(&mut fields.driver, names.driver);
         copy_name(&mut fields.shortname, names.short);
         copy_name(&mut fields.longname, names.short);
+        copy_name(&mut fields.mixername, names.short);
         fields.private_data = data.into_foreign();
         fields.private_free = Some(private_free::<D>);
 
