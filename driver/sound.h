@@ -35,3 +35,5 @@ static const unsigned int SGRING_CTL_ELEM_IFACE_PCM =
 	(__force unsigned int)SNDRV_CTL_ELEM_IFACE_PCM;
 static const unsigned int SGRING_PCM_STATE_DRAINING =
 	(__force unsigned int)SNDRV_PCM_STATE_DRAINING;
+static const unsigned int SGRING_PCM_STATE_OPEN =
+	(__force unsigned int)SNDRV_PCM_STATE_OPEN;

@@ -27,6 +27,7 @@ use kernel::{
 };
 
 mod card;
+mod chmap;
 mod control;
 mod copy;
 mod drain;

@@ -10,6 +10,7 @@
 mod ahead;
 mod bounds;
 mod budget;
+mod chmap;
 mod descriptor;
 mod extent;
 mod format;

@@ -15,9 +15,9 @@
 //! # Map
 //!
 //! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
-//! a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `migrate` moves rings, `regs` and `status` are the
-//! card's two faces. `ahead`, `bounds`, `budget`,
-//! `descriptor`, `extent`, `format`, `level`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
+//! a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `events` what the card tells by itself, `migrate` moves rings, `regs` and `status` are the
+//! card's two faces. `ahead`, `bounds`, `budget`, `chmap`,
+//! `descriptor`, `event`, `extent`, `format`, `level`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
 //! all of the `unsafe`; `seam` is where kernels differ.
 
 mod ahead;
@@ -25,6 +25,7 @@ mod alsa;
 mod bounds;
 mod budget;
 mod card;
+mod chmap;
 mod controls;
 mod descriptor;
 mod extent;
@@ -146,6 +147,7 @@ impl SgringDriver {
 
         dev_info!(
             pdev,
+            capabilities.channels.1,
             "register map {}.{}, {} playback and {} capture streams, {} vectors, rings up to {} bytes\n",
             capabilities.version >> regs::SGRING_VERSION_MAJOR_SHIFT,
             capabilities.version & regs::SGRING_VERSION_MINOR_MASK,

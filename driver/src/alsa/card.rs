@@ -137,8 +137,8 @@ impl<D: Send + Sync + 'static> Card<D> {
         self.card.as_ptr()
     }
 
-    /// Adds PCM device `device` with the given numbers of substreams, whose rings the core accesses as
-    /// `access` says.
+    /// Adds PCM device `device` with the given numbers of substreams of at most `channels` channels, whose rings
+    /// the core accesses as `access` says.
     pub(crate) fn add_pcm<T: PcmOps<Card = D>>(
         &self,
         id: &'static CStr,
@@ -151,6 +151,7 @@ impl<D: Send + Sync + 'static> Card<D> {
         // SAFETY: The card is valid and not registered; `pcm` is written on success.
         to_result(unsafe {
             sys::snd_pcm_new(
+        channels: u32,
                 self.card.as_ptr(),
                 id.as_char_ptr(),
                 device.try_into()?,
@@ -173,6 +174,8 @@ impl<D: Send + Sync + 'static> Card<D> {
         copy_name(unsafe { &mut (*pcm).name }, id);
         Ok(())
     }
+                // SAFETY: As just set.
+                unsafe { self.add_channel_maps::<T>(pcm, direction, channels)? };
 
     /// Makes the card known to user space.
     pub(crate) fn register(self) -> Result<Registration> {
