@@ -7,6 +7,7 @@
 #include <sound/control.h>
 #include <sound/core.h>
 #include <sound/initval.h>
+#include <sound/jack.h>
 #include <sound/pcm.h>
 #include <sound/pcm_params.h>
 #include <sound/tlv.h>
@@ -29,6 +30,8 @@ static const unsigned int SGRING_CTL_ELEM_TYPE_BOOLEAN =
 	(__force unsigned int)SNDRV_CTL_ELEM_TYPE_BOOLEAN;
 static const unsigned int SGRING_CTL_ELEM_TYPE_INTEGER =
 	(__force unsigned int)SNDRV_CTL_ELEM_TYPE_INTEGER;
+static const unsigned int SGRING_CTL_ELEM_IFACE_CARD =
+	(__force unsigned int)SNDRV_CTL_ELEM_IFACE_CARD;
 static const unsigned int SGRING_CTL_ELEM_IFACE_MIXER =
 	(__force unsigned int)SNDRV_CTL_ELEM_IFACE_MIXER;
 static const unsigned int SGRING_CTL_ELEM_IFACE_PCM =

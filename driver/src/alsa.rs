@@ -30,9 +30,11 @@ mod card;
 mod chmap;
 mod control;
 mod copy;
+mod deferred;
 mod drain;
 mod elapsed;
 mod irq;
+mod jack;
 mod mmap;
 mod pcm;
 mod substream;
@@ -49,6 +51,10 @@ pub(crate) use control::{
     Kind,
     Scale, //
 };
+pub(crate) use deferred::{
+    Deferred,
+    Task, //
+};
 pub(crate) use elapsed::{
     Elapsed,
     News, //
@@ -56,6 +62,11 @@ pub(crate) use elapsed::{
 pub(crate) use irq::{
     VectorHandler,
     Vectors, //
+};
+pub(crate) use jack::{
+    JackInfo,
+    JackKind,
+    Jacks, //
 };
 pub(crate) use pcm::{
     Access,

@@ -14,6 +14,10 @@ use crate::{
         News,
         VectorHandler, //
     },
+    events::{
+        self,
+        Events, //
+    },
     mm::{
         Binding,
         Purse,
@@ -48,9 +52,11 @@ use kernel::{
 /// What all substreams share.
 pub(crate) struct CardState {
     pub(crate) binding: Arc<Binding>,
-    pub(crate) registers: Registers,
+    pub(crate) registers: Arc<Registers>,
     pub(crate) capabilities: Capabilities,
     pub(crate) status: StatusLines,
+    /// If the card has any.
+    pub(crate) events: Option<Arc<Events>>,
     /// Rings in main memory must be synced (M14).
     synced: bool,
     /// The card's own memory, if it has any.
@@ -68,7 +74,7 @@ pub(crate) struct CardState {
 impl CardState {
     pub(crate) fn new(
         binding: Arc<Binding>,
-        registers: Registers,
+        registers: Arc<Registers>,
         capabilities: Capabilities,
         sram: Option<Arc<Sram>>,
         vectors: u32,
@@ -84,11 +90,13 @@ impl CardState {
             slots.push(Slot::new()?, GFP_KERNEL)?;
         }
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
+        let events = Events::new(&binding, &registers, &capabilities)?;
         // The DMA layer itself only knows after the first mapping.
         let trial = binding.with(|dev| ScatterRing::new(dev, 1, true, Some(&binding), None))?;
         let state = Self {
             binding,
             registers,
+            events,
             capabilities,
             status,
             synced: trial.is_synced(),
@@ -120,6 +128,13 @@ impl CardState {
 
     pub(crate) fn slot(&self, stream: u32) -> Result<&Arc<Slot>> {
         self.slots.get(stream as usize).ok_or(ENXIO)
+    }
+
+    /// No event is told any more. A reset has to follow, which ends their ring.
+    pub(crate) fn end_events(&self) {
+        if let Some(events) = &self.events {
+            events.end();
+        }
     }
 
     /// Streams of both directions.
@@ -166,6 +181,9 @@ impl VectorHandler for CardState {
     /// Reads no register. A count is compared, not a flag: an interrupt that was lost is made up for by
     /// the next one, and one that nobody asked for finds no news.
     fn interrupt(&self, vector: u32) {
+        if let Some(events) = self.events.as_ref().filter(|_| vector == events::VECTOR) {
+            events.interrupt(self.vectors > 1);
+        }
         for (stream, slot) in (0u32..).zip(&self.slots) {
             if self.vector_of(stream) != vector {
                 continue;

@@ -12,6 +12,7 @@ mod bounds;
 mod budget;
 mod chmap;
 mod descriptor;
+mod event;
 mod extent;
 mod format;
 mod level;

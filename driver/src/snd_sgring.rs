@@ -7,18 +7,20 @@
 //!
 //! # Limitations
 //!
-//! * One PCM device. The card's groups and mixer are not used yet.
+//! * One PCM device. The card's groups are not used yet.
+//! * What more than eight channels are for is not known; the card's two-channel backend hears all of them.
 //! * No resume: a suspend stops the streams, and the client has to prepare anew.
 //! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
 //!   moment is followed by what else was in the ring, up to there.
 //!
 //! # Map
 //!
-//! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
-//! a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `events` what the card tells by itself, `migrate` moves rings, `regs` and `status` are the
-//! card's two faces. `ahead`, `bounds`, `budget`, `chmap`,
-//! `descriptor`, `event`, `extent`, `format`, `level`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
-//! all of the `unsafe`; `seam` is where kernels differ.
+//! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt
+//! handler, `ring` a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `events` what
+//! the card tells by itself, `migrate` moves rings, `regs` and `status` are the card's two faces. `ahead`,
+//! `bounds`, `budget`, `chmap`, `descriptor`, `event`, `extent`, `format`, `level`, `position` and `vector` are
+//! pure and tested on the host too. `alsa` and `mm` are the abstractions, with all of the `unsafe`; `seam` is
+//! where kernels differ.
 
 mod ahead;
 mod alsa;
@@ -28,6 +30,8 @@ mod card;
 mod chmap;
 mod controls;
 mod descriptor;
+mod event;
+mod events;
 mod extent;
 mod format;
 mod level;
@@ -94,6 +98,14 @@ seam::pci_ids!(
 );
 
 impl SgringDriver {
+    /// The card tells of its jacks, then user space sees it.
+    fn go_live(card: &CardState, alsa: Card<CardState>) -> Result<Registration> {
+        if let Some(events) = &card.events {
+            events.begin()?;
+        }
+        alsa.register()
+    }
+
     /// Brings the card up. Whatever fails, what was acquired before is given back by its own drop.
     fn bring_up(pdev: &pci::Device<Core<'_>>) -> Result<Bound> {
         pdev.enable_device_mem()?;
@@ -131,12 +143,13 @@ impl SgringDriver {
             Purse::new(all)?,
         )?;
 
-        let alsa = Card::new(pdev.as_ref(), seam::this_module(), &NAMES, card.clone())?;
+        let mut alsa = Card::new(pdev.as_ref(), seam::this_module(), &NAMES, card.clone())?;
         alsa.add_pcm::<Pcm>(
             c"sgring",
             PCM_DEVICE,
             capabilities.playback,
             capabilities.capture,
+            capabilities.channels.1,
             match (card.sync(), &card.sram) {
                 (Some(_), _) => Access::Synced,
                 (None, Some(_)) => Access::Driver,
@@ -144,10 +157,13 @@ impl SgringDriver {
             },
         )?;
         controls::add(&alsa, &card, PCM_DEVICE)?;
+        if let Some(events) = &card.events {
+            let (jacks, list) = events.jacks();
+            alsa.add_jacks(jacks, list)?;
+        }
 
         dev_info!(
             pdev,
-            capabilities.channels.1,
             "register map {}.{}, {} playback and {} capture streams, {} vectors, rings up to {} bytes\n",
             capabilities.version >> regs::SGRING_VERSION_MAJOR_SHIFT,
             capabilities.version & regs::SGRING_VERSION_MINOR_MASK,
@@ -159,7 +175,11 @@ impl SgringDriver {
 
         // Handlers before user space: the first open finds interrupts that work.
         vectors.request(pdev, c"snd-sgring", card.clone())?;
-        let registration = alsa.register()?;
+        let registration = Self::go_live(&card, alsa).inspect_err(|_| {
+            // The card must not write into a ring that is about to be freed.
+            card.end_events();
+            let _ = card.registers.reset();
+        })?;
         Ok(Bound { card, registration })
     }
 }
@@ -188,6 +208,7 @@ impl pci::Driver for SgringDriver {
         this.registration.disconnect();
         this.card.binding.end();
         migrate::end(&this.card);
+        this.card.end_events();
         match this.card.registers.reset() {
             // Torn out: there is nothing left to be silenced.
             Ok(()) | Err(ENODEV) => {}

@@ -264,8 +264,10 @@ impl<D: Send + Sync + 'static> Card<D> {
         let data = unsafe { (*self.as_ptr()).private_data };
         // SAFETY: The core copies the template; name and scale are static.
         let control = unsafe { sys::snd_ctl_new1(&new, data) };
-        // SAFETY: The card is valid. The core takes the control, also when this fails, and null for
-        // ENOMEM.
+        if control.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The card is valid. The core takes the control, also when this fails.
         to_result(unsafe { sys::snd_ctl_add(self.as_ptr(), control) })
     }
 }

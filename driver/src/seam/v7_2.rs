@@ -19,6 +19,11 @@ pub(crate) fn coherent_address<T>(memory: &Coherent<[T]>) -> u64 {
     memory.dma_handle()
 }
 
+/// What is read after this was read later. Between the CPU and a device, which takes part in what CPUs see.
+pub(crate) fn dma_rmb() {
+    kernel::sync::barrier::smp_rmb();
+}
+
 /// This module, for what must pin it.
 pub(crate) fn this_module() -> &'static ThisModule {
     &crate::THIS_MODULE

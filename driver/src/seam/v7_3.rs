@@ -18,6 +18,11 @@ pub(crate) fn coherent_address<T>(memory: &Coherent<[T]>) -> u64 {
     memory.dma_address()
 }
 
+/// What is read after this was read later. Between the CPU and a device.
+pub(crate) fn dma_rmb() {
+    kernel::sync::barrier::dma_mb(kernel::sync::barrier::Read);
+}
+
 /// This module, for what must pin it.
 pub(crate) fn this_module() -> &'static ThisModule {
     kernel::module::this_module::<crate::LocalModule>()
