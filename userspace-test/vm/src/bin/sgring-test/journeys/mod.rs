@@ -5,11 +5,15 @@
 //! of it besides what it is about.
 
 mod accel;
+mod asked;
 mod bench;
 mod cards;
+mod channels;
 mod exact;
 mod formats;
 mod hear;
+mod jack;
+mod levels;
 mod machine;
 mod memory;
 mod module;
@@ -34,11 +38,14 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(steady::units());
     units.extend(module::units());
     units.extend(memory::units());
+    units.extend(jack::units());
     if layout.on_debug() {
         return units;
     }
     units.extend(player::units());
     units.extend(formats::units());
+    units.extend(channels::units());
+    units.extend(levels::units());
     units.extend(hear::units());
     units.extend(cards::units());
     units.extend(product::units());
