@@ -27,24 +27,37 @@ use kernel::{
 };
 
 mod card;
+mod chmap;
 mod control;
 mod copy;
+mod deferred;
 mod drain;
 mod elapsed;
 mod irq;
+mod jack;
 mod linked;
 mod mmap;
 mod pcm;
 mod substream;
 mod sys;
 mod time;
+mod wake;
 
 pub(crate) use card::{
     Card,
     Names,
     Registration, //
 };
-pub(crate) use control::ControlOps;
+pub(crate) use control::{
+    ControlOps,
+    Interface,
+    Kind,
+    Scale, //
+};
+pub(crate) use deferred::{
+    Deferred,
+    Task, //
+};
 pub(crate) use elapsed::{
     Elapsed,
     News, //
@@ -52,6 +65,11 @@ pub(crate) use elapsed::{
 pub(crate) use irq::{
     VectorHandler,
     Vectors, //
+};
+pub(crate) use jack::{
+    JackInfo,
+    JackKind,
+    Jacks, //
 };
 pub(crate) use linked::Linked;
 pub(crate) use pcm::{
@@ -71,6 +89,11 @@ pub(crate) use substream::{
 pub(crate) use time::{
     now as raw_clock,
     resolution as raw_clock_resolution, //
+};
+
+pub(crate) use wake::{
+    Waking,
+    Woken, //
 };
 
 /// `EBADFD`: the sound core's answer to a call that the stream's state does not allow.

@@ -12,7 +12,12 @@
 use crate::{
     alsa::{
         News,
-        VectorHandler, //
+        VectorHandler,
+        Woken, //
+    },
+    events::{
+        self,
+        Events, //
     },
     mm::{
         Binding,
@@ -51,9 +56,11 @@ use kernel::{
 #[pin_data]
 pub(crate) struct CardState {
     pub(crate) binding: Arc<Binding>,
-    pub(crate) registers: Registers,
+    pub(crate) registers: Arc<Registers>,
     pub(crate) capabilities: Capabilities,
     pub(crate) status: StatusLines,
+    /// If the card has any.
+    pub(crate) events: Option<Arc<Events>>,
     /// Rings in main memory must be synced (M14).
     synced: bool,
     /// The card's own memory, if it has any.
@@ -78,7 +85,7 @@ const GROUP: u32 = 1;
 impl CardState {
     pub(crate) fn new(
         binding: Arc<Binding>,
-        registers: Registers,
+        registers: Arc<Registers>,
         capabilities: Capabilities,
         sram: Option<Arc<Sram>>,
         vectors: u32,
@@ -94,12 +101,14 @@ impl CardState {
             slots.push(Slot::new()?, GFP_KERNEL)?;
         }
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
+        let events = Events::new(&binding, &registers, &capabilities)?;
         // The DMA layer itself only knows after the first mapping.
         let trial = binding.with(|dev| ScatterRing::new(dev, 1, true, Some(&binding), None))?;
         let synced = trial.is_synced();
         let state = pin_init!(Self {
             binding,
             registers,
+            events,
             capabilities,
             status,
             synced,
@@ -132,6 +141,13 @@ impl CardState {
 
     pub(crate) fn slot(&self, stream: u32) -> Result<&Arc<Slot>> {
         self.slots.get(stream as usize).ok_or(ENXIO)
+    }
+
+    /// No event is told any more. A reset has to follow, which ends their ring.
+    pub(crate) fn end_events(&self) {
+        if let Some(events) = &self.events {
+            events.end();
+        }
     }
 
     /// Streams of both directions.
@@ -197,12 +213,33 @@ impl CardState {
     }
 }
 
+impl Woken for CardState {
+    /// The card was switched off: levels and events. Streams are seen to when they go on.
+    fn woken(&self) {
+        for (number, slot) in (0u32..).zip(&self.slots) {
+            // Gone, or not there any more: nobody hears it.
+            let _ = self
+                .registers
+                .stream(number)
+                .and_then(|regs| slot.levels.apply(&regs, &self.capabilities));
+        }
+        if let Some(events) = &self.events {
+            if let Err(error) = events.begin() {
+                pr_warn!("jacks are not watched after a sleep: {error:?}\n");
+            }
+        }
+    }
+}
+
 impl VectorHandler for CardState {
     /// Looks at the streams of this vector and tells the sound core about those that have news.
     ///
     /// Reads no register. A count is compared, not a flag: an interrupt that was lost is made up for by
     /// the next one, and one that nobody asked for finds no news.
     fn interrupt(&self, vector: u32) {
+        if let Some(events) = self.events.as_ref().filter(|_| vector == events::VECTOR) {
+            events.interrupt(self.vectors > 1);
+        }
         for (stream, slot) in (0u32..).zip(&self.slots) {
             if self.vector_of(stream) != vector {
                 continue;

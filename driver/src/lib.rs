@@ -10,9 +10,12 @@
 mod ahead;
 mod bounds;
 mod budget;
+mod chmap;
 mod descriptor;
+mod event;
 mod extent;
 mod format;
+mod level;
 mod link;
 mod position;
 mod vector;

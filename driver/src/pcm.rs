@@ -66,9 +66,8 @@ use kernel::{
     }, //
 };
 
-/// Bytes of the largest frame: two channels of 32 bits are all that this driver offers so far.
-const CHANNELS_MAX: u32 = 2;
-const FRAME_BYTES_MAX: u32 = 4 * CHANNELS_MAX;
+/// Bytes of the largest sample of all formats.
+const SAMPLE_BYTES_MAX: u32 = 4;
 
 /// One open substream.
 pub(crate) struct Stream {
@@ -131,6 +130,7 @@ impl Stream {
         if self.card.capabilities.has(regs::SGRING_FEAT_BEGIN) {
             regs.write64(regs::SGRING_S_BEGIN, begin)?;
         }
+        self.slot.levels.apply(&regs, &self.card.capabilities)?;
         regs.write(regs::SGRING_S_CMD, regs::SGRING_CMD_PREPARE)?;
 
         match regs.read(regs::SGRING_S_STATE)? {
@@ -281,10 +281,11 @@ impl PcmOps for Pcm {
             info,
             formats: format::mask_from_card(caps.formats),
             rates: caps.rates,
-            channels: (caps.channels.0, caps.channels.1.min(CHANNELS_MAX)),
+            channels: caps.channels,
             period: caps.period,
             buffer_bytes_max: card.ring_bytes_max,
-            frame_bytes_max: FRAME_BYTES_MAX,
+            // No overflow: the card counts channels in eight bits.
+            frame_bytes_max: SAMPLE_BYTES_MAX * caps.channels.1,
             periods: (2, u32::MAX),
         });
         substream.has_the_cards_clock();

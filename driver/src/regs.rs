@@ -18,7 +18,8 @@ use kernel::{
     device::Bound,
     pci,
     prelude::*,
-    str::CStr, //
+    str::CStr,
+    sync::Arc, //
 };
 
 /// `sgring_regs.h`, as constants.
@@ -54,8 +55,9 @@ const _: () = {
 pub(crate) struct Registers(seam::Registers<{ SGRING_REGS_SIZE as usize }>);
 
 impl Registers {
-    pub(crate) fn map(pdev: &pci::Device<Bound>, name: &'static CStr) -> Result<Self> {
-        Ok(Self(seam::Registers::map(pdev, SGRING_BAR_REGS, name)?))
+    pub(crate) fn map(pdev: &pci::Device<Bound>, name: &'static CStr) -> Result<Arc<Self>> {
+        let registers = Self(seam::Registers::map(pdev, SGRING_BAR_REGS, name)?);
+        Ok(Arc::new(registers, GFP_KERNEL)?)
     }
 
     /// # Errors
@@ -70,6 +72,13 @@ impl Registers {
     /// `ENODEV` after unbind.
     pub(crate) fn write(&self, offset: u32, value: u32) -> Result {
         self.0.write32(offset as usize, value)
+    }
+
+    /// The low half first. As [`Self::write`].
+    pub(crate) fn write64(&self, offset: u32, value: u64) -> Result {
+        // CAST: The two halves.
+        self.write(offset, value as u32)?;
+        self.write(offset + 4, (value >> 32) as u32)
     }
 
     fn read64(&self, offset: u32) -> Result<u64> {
@@ -170,9 +179,7 @@ impl StreamRegisters<'_> {
     }
 
     pub(crate) fn write64(&self, offset: u32, value: u64) -> Result {
-        // CAST: The two halves.
-        self.write(offset, value as u32)?;
-        self.write(offset + 4, (value >> 32) as u32)
+        self.registers.write64(self.base + offset, value)
     }
 }
 

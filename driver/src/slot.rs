@@ -17,6 +17,7 @@
 
 use crate::{
     alsa::Elapsed,
+    levels::Levels,
     mm::Mappings,
     ring::{
         Home,
@@ -101,6 +102,7 @@ pub(crate) struct Slot {
     /// A [`Wish`]. Changed under `ring`.
     wish: Atomic<u32>,
     pub(crate) mappings: Arc<Mappings>,
+    pub(crate) levels: Levels,
     #[pin]
     pub(crate) ring: Mutex<Option<Configured>>,
     #[pin]
@@ -118,6 +120,7 @@ impl Slot {
             loopback: Atomic::new(0),
             wish: Atomic::new(Wish::Ram as u32),
             mappings,
+            levels: Levels::new(),
             ring <- new_mutex!(None),
             homes <- new_spinlock!([None, None]),
             told <- new_spinlock!(None),

@@ -7,27 +7,34 @@
 //!
 //! # Limitations
 //!
-//! * One PCM device. The card's mixer is not used yet.
+//! * One PCM device.
+//! * What more than eight channels are for is not known; the card's two-channel backend hears all of them.
 //! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
 //!   moment is followed by what else was in the ring, up to there.
 //!
 //! # Map
 //!
-//! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt handler, `ring`
-//! a substream's memory, `slot` what is kept of a stream, `migrate` moves rings, `regs` and `status` are the
-//! card's two faces. `ahead`, `bounds`, `budget`,
-//! `descriptor`, `extent`, `format`, `link`, `position` and `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with
-//! all of the `unsafe`; `seam` is where kernels differ.
+//! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt
+//! handler, `ring` a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `events` what
+//! the card tells by itself, `migrate` moves rings, `regs` and `status` are the card's two faces. `ahead`,
+//! `bounds`, `budget`, `chmap`, `descriptor`, `event`, `extent`, `format`, `level`, `link`, `position` and
+//! `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with all of the
+//! `unsafe`; `seam` is where kernels differ.
 
 mod ahead;
 mod alsa;
 mod bounds;
 mod budget;
 mod card;
+mod chmap;
 mod controls;
 mod descriptor;
+mod event;
+mod events;
 mod extent;
 mod format;
+mod level;
+mod levels;
 mod link;
 mod migrate;
 mod mm;
@@ -46,13 +53,10 @@ use crate::{
         Card,
         Names,
         Registration,
-        Vectors, //
+        Vectors,
+        Waking, //
     },
     card::CardState,
-    controls::{
-        Loopback,
-        RingMemory, //
-    },
     mm::{
         Binding,
         Purse,
@@ -84,6 +88,7 @@ const PCM_DEVICE: u32 = 0;
 struct Bound {
     card: Arc<CardState>,
     registration: Registration,
+    _waking: Pin<KBox<Waking<CardState>>>,
 }
 
 struct SgringDriver;
@@ -95,6 +100,14 @@ seam::pci_ids!(
 );
 
 impl SgringDriver {
+    /// The card tells of its jacks, then user space sees it.
+    fn go_live(card: &CardState, alsa: Card<CardState>) -> Result<Registration> {
+        if let Some(events) = &card.events {
+            events.begin()?;
+        }
+        alsa.register()
+    }
+
     /// Brings the card up. Whatever fails, what was acquired before is given back by its own drop.
     fn bring_up(pdev: &pci::Device<Core<'_>>) -> Result<Bound> {
         pdev.enable_device_mem()?;
@@ -132,33 +145,23 @@ impl SgringDriver {
             Purse::new(all)?,
         )?;
 
-        let alsa = Card::new(pdev.as_ref(), seam::this_module(), &NAMES, card.clone())?;
+        let mut alsa = Card::new(pdev.as_ref(), seam::this_module(), &NAMES, card.clone())?;
         alsa.add_pcm::<Pcm>(
             c"sgring",
             PCM_DEVICE,
             capabilities.playback,
             capabilities.capture,
+            capabilities.channels.1,
             match (card.sync(), &card.sram) {
                 (Some(_), _) => Access::Synced,
                 (None, Some(_)) => Access::Driver,
                 (None, None) => Access::Linear,
             },
         )?;
-        if card.sram.is_some() {
-            for number in 0..capabilities.playback {
-                let stream = card.stream_of(true, number)?;
-                alsa.add_control::<RingMemory<true>>(PCM_DEVICE, number, stream)?;
-            }
-            for number in 0..capabilities.capture {
-                let stream = card.stream_of(false, number)?;
-                alsa.add_control::<RingMemory<false>>(PCM_DEVICE, number, stream)?;
-            }
-        }
-        if capabilities.has(regs::SGRING_FEAT_LOOPBACK) {
-            // A capture stream without a playback stream of its number has nothing to record [D-94].
-            for number in 0..capabilities.capture.min(capabilities.playback) {
-                alsa.add_control::<Loopback>(PCM_DEVICE, number, card.stream_of(false, number)?)?;
-            }
+        controls::add(&alsa, &card, PCM_DEVICE)?;
+        if let Some(events) = &card.events {
+            let (jacks, list) = events.jacks();
+            alsa.add_jacks(jacks, list)?;
         }
 
         dev_info!(
@@ -174,8 +177,16 @@ impl SgringDriver {
 
         // Handlers before user space: the first open finds interrupts that work.
         vectors.request(pdev, c"snd-sgring", card.clone())?;
-        let registration = alsa.register()?;
-        Ok(Bound { card, registration })
+        let registration = Self::go_live(&card, alsa).inspect_err(|_| {
+            // The card must not write into a ring that is about to be freed.
+            card.end_events();
+            let _ = card.registers.reset();
+        })?;
+        Ok(Bound {
+            _waking: Waking::new(card.clone())?,
+            card,
+            registration,
+        })
     }
 }
 
@@ -203,6 +214,7 @@ impl pci::Driver for SgringDriver {
         this.registration.disconnect();
         this.card.binding.end();
         migrate::end(&this.card);
+        this.card.end_events();
         match this.card.registers.reset() {
             // Torn out: there is nothing left to be silenced.
             Ok(()) | Err(ENODEV) => {}

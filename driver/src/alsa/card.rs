@@ -11,6 +11,7 @@
 //! module just before the last `snd_card_file_remove()`, which calls `private_free` here.
 
 use super::{
+    jack::Jacks,
     pcm::{
         Access,
         Adapter,
@@ -53,9 +54,11 @@ pub(crate) struct Names {
 ///
 /// # Invariants
 ///
-/// `card` is valid and not registered; its `private_data` is an `Arc<D>`.
+/// * `card` is valid and not registered; its `private_data` is an `Arc<D>`.
+/// * Who has the addresses of its jacks is in `jacks`, to be emptied before the card goes.
 pub(crate) struct Card<D: Send + Sync + 'static> {
     card: NonNull<sys::snd_card>,
+    pub(super) jacks: Option<Arc<Jacks>>,
     _data: PhantomData<Arc<D>>,
 }
 
@@ -63,9 +66,11 @@ pub(crate) struct Card<D: Send + Sync + 'static> {
 ///
 /// # Invariants
 ///
-/// `card` is valid and was registered.
+/// * `card` is valid and was registered.
+/// * As for [`Card::jacks`].
 pub(crate) struct Registration {
     card: NonNull<sys::snd_card>,
+    jacks: Option<Arc<Jacks>>,
 }
 
 // SAFETY: The sound core's card functions may be called from any task.
@@ -122,12 +127,14 @@ impl<D: Send + Sync + 'static> Card<D> {
         copy_name(&mut fields.driver, names.driver);
         copy_name(&mut fields.shortname, names.short);
         copy_name(&mut fields.longname, names.short);
+        copy_name(&mut fields.mixername, names.short);
         fields.private_data = data.into_foreign();
         fields.private_free = Some(private_free::<D>);
 
         // INVARIANT: As just set.
         Ok(Self {
             card,
+            jacks: None,
             _data: PhantomData,
         })
     }
@@ -136,14 +143,15 @@ impl<D: Send + Sync + 'static> Card<D> {
         self.card.as_ptr()
     }
 
-    /// Adds PCM device `device` with the given numbers of substreams, whose rings the core accesses as
-    /// `access` says.
+    /// Adds PCM device `device` with the given numbers of substreams of at most `channels` channels, whose rings
+    /// the core accesses as `access` says.
     pub(crate) fn add_pcm<T: PcmOps<Card = D>>(
         &self,
         id: &'static CStr,
         device: u32,
         playback: u32,
         capture: u32,
+        channels: u32,
         access: Access,
     ) -> Result {
         let mut pcm = ptr::null_mut();
@@ -166,6 +174,8 @@ impl<D: Send + Sync + 'static> Card<D> {
                 // SAFETY: `pcm` is valid; the operations are static and fit the card's data, which
                 // is a `T::Card`.
                 unsafe { sys::snd_pcm_set_ops(pcm, direction as c_int, Adapter::<T>::ops(access)) };
+                // SAFETY: As just set.
+                unsafe { self.add_channel_maps::<T>(pcm, direction, channels)? };
             }
         }
         // SAFETY: `pcm` is valid and nobody else has seen it yet.
@@ -174,11 +184,14 @@ impl<D: Send + Sync + 'static> Card<D> {
     }
 
     /// Makes the card known to user space.
-    pub(crate) fn register(self) -> Result<Registration> {
+    pub(crate) fn register(mut self) -> Result<Registration> {
         // SAFETY: The card is valid and complete.
         to_result(unsafe { sys::snd_card_register(self.card.as_ptr()) })?;
         // INVARIANT: Just registered. `self` is not dropped: the registration owns the card now.
-        let registration = Registration { card: self.card };
+        let registration = Registration {
+            card: self.card,
+            jacks: self.jacks.take(),
+        };
         core::mem::forget(self);
         Ok(registration)
     }
@@ -186,8 +199,15 @@ impl<D: Send + Sync + 'static> Card<D> {
 
 impl<D: Send + Sync + 'static> Drop for Card<D> {
     fn drop(&mut self) {
+        end_of(&self.jacks);
         // SAFETY: Valid by the type invariant. Calls `private_free`.
         unsafe { sys::snd_card_free(self.card.as_ptr()) };
+    }
+}
+
+fn end_of(jacks: &Option<Arc<Jacks>>) {
+    if let Some(jacks) = jacks {
+        jacks.end();
     }
 }
 
@@ -195,6 +215,7 @@ impl Registration {
     /// Stops all streams and fails every later call of user space. Does not wait for files to be
     /// closed. May sleep.
     pub(crate) fn disconnect(&self) {
+        end_of(&self.jacks);
         // SAFETY: Valid by the type invariant. A second call does nothing.
         unsafe { sys::snd_card_disconnect(self.card.as_ptr()) };
     }
@@ -202,6 +223,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        end_of(&self.jacks);
         // SAFETY: Valid by the type invariant. Disconnects, and frees the card now or, where files are
         // open, with the last of them.
         unsafe { sys::snd_card_free_when_closed(self.card.as_ptr()) };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Control elements that belong to one substream: switches and choices.
+//! Control elements that belong to one substream: switches, choices and volumes.
 //!
-//! The core calls `get` and `put` with the card's control lock held, which may sleep, and not any more
-//! after the card was disconnected. A value comes from user space; what is not one of the element's is
+//! The core calls `get` with the card's controls lock held for reading, and `put` with it held for writing:
+//! one `put` at a time on a card, and no `get` beside it. The lock is a semaphore: both may sleep. Neither
+//! begins after the card was disconnected. Values come from user space; what is not one of the element's is
 //! refused here.
 
 use super::{
@@ -31,22 +32,81 @@ use kernel::{
 /// Most names of a choice.
 const CHOICES_MAX: usize = 8;
 
+/// Most values that an element can have, of any kind (`struct snd_ctl_elem_value`).
+const VALUES_MAX: usize = 128;
+
+/// Where user space looks for an element, and how it tells those of different substreams apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interface {
+    /// In the mixer: by the index, which is the substream's number.
+    Mixer,
+    /// With the PCM: by device and subdevice.
+    Pcm,
+}
+
+/// What the values of an element mean. All of its values are of one kind.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// 0 or 1. The element's name has to end in "Switch".
+    Switch,
+    /// One of 2 to 8 names, counted from 0.
+    Choice(&'static [&'static CStr]),
+    /// Steps from 0 to `max`, both included, of a level.
+    Volume { max: u32, scale: &'static Scale },
+}
+
+impl Kind {
+    /// The largest value.
+    const fn max(self) -> u32 {
+        match self {
+            Self::Switch => 1,
+            Self::Choice(names) => names.len().saturating_sub(1) as u32,
+            Self::Volume { max, .. } => max,
+        }
+    }
+}
+
+/// How the steps of a volume are in decibels (`SNDRV_CTL_TLVT_DB_SCALE`), as user space reads it.
+pub(crate) struct Scale([c_uint; 4]);
+
+impl Scale {
+    /// From `lowest`, which is not silence, in steps of `step`; both in hundredths of a decibel.
+    pub(crate) const fn new(lowest: i32, step: u32) -> Self {
+        // Above these bits is the mark of a lowest step that is silence.
+        assert!(step <= sys::SNDRV_CTL_TLVD_DB_SCALE_MASK);
+        // The length counts the two words behind it. CAST: The same bits.
+        Self([sys::SNDRV_CTL_TLVT_DB_SCALE, 8, lowest as c_uint, step])
+    }
+}
+
+/// The values of an element: an array.
+pub(crate) trait Values: Copy + AsRef<[u32]> + AsMut<[u32]> {
+    const COUNT: usize;
+    const ZERO: Self;
+}
+
+impl<const N: usize> Values for [u32; N] {
+    const COUNT: usize = N;
+    const ZERO: Self = [0; N];
+}
+
 /// A control element, one for each of some substreams.
 pub(crate) trait ControlOps: 'static {
     /// What all substreams of the card share.
     type Card: Send + Sync + 'static;
+    /// Its values: `[u32; N]`.
+    type Values: Values;
 
     /// Its name (Documentation/sound/designs/control-names.rst).
     const NAME: &'static CStr;
+    const INTERFACE: Interface;
+    const KIND: Kind;
 
-    /// The names of a choice, 2 to 8; none for a switch, whose values are 0 and 1.
-    const CHOICES: &'static [&'static CStr];
+    /// The values for stream `number`.
+    fn get(card: &Self::Card, number: u32) -> Result<Self::Values>;
 
-    /// The value for stream `number`.
-    fn get(card: &Self::Card, number: u32) -> Result<u32>;
-
-    /// Sets the value for stream `number`; whether it has changed.
-    fn put(card: &Self::Card, number: u32, value: u32) -> Result<bool>;
+    /// Sets the values for stream `number`, each at most the kind's largest; whether one has changed.
+    fn put(card: &Self::Card, number: u32, values: Self::Values) -> Result<bool>;
 }
 
 struct Element<T: ControlOps>(T);
@@ -74,17 +134,32 @@ impl<T: ControlOps> Element<T> {
         _control: *mut sys::snd_kcontrol,
         info: *mut sys::snd_ctl_elem_info,
     ) -> c_int {
-        if T::CHOICES.is_empty() {
-            // SAFETY: By the safety requirement.
-            return unsafe { sys::snd_ctl_boolean_mono_info(ptr::null_mut(), info) };
+        // CAST: At most VALUES_MAX.
+        let count = T::Values::COUNT as c_uint;
+        if let Kind::Choice(choices) = T::KIND {
+            let mut names = [ptr::null(); CHOICES_MAX];
+            for (to, name) in names.iter_mut().zip(choices) {
+                *to = name.as_char_ptr();
+            }
+            let items = choices.len().min(CHOICES_MAX) as c_uint;
+            // SAFETY: By the safety requirement; the first `items` names are static strings.
+            return unsafe { sys::snd_ctl_enum_info(info, count, items, names.as_ptr()) };
         }
-        let mut names = [ptr::null(); CHOICES_MAX];
-        for (to, name) in names.iter_mut().zip(T::CHOICES) {
-            *to = name.as_char_ptr();
-        }
-        let count = T::CHOICES.len().min(CHOICES_MAX) as c_uint;
-        // SAFETY: By the safety requirement; the first `count` names are static strings.
-        unsafe { sys::snd_ctl_enum_info(info, 1, count, names.as_ptr()) }
+        let kind = match T::KIND {
+            Kind::Switch => sys::SGRING_CTL_ELEM_TYPE_BOOLEAN,
+            _ => sys::SGRING_CTL_ELEM_TYPE_INTEGER,
+        };
+        // SAFETY: By the safety requirement.
+        let info = unsafe { &mut *info };
+        // CAST: The core's own type.
+        info.type_ = kind as sys::snd_ctl_elem_type_t;
+        info.count = count;
+        // SAFETY: Both kinds have integers.
+        let range = unsafe { info.value.integer.as_mut() };
+        range.min = 0;
+        // CAST: No kind has more than 31 bits.
+        range.max = T::KIND.max() as c_long;
+        0
     }
 
     /// # Safety
@@ -98,11 +173,19 @@ impl<T: ControlOps> Element<T> {
             // SAFETY: By the safety requirement.
             let (card, number) = unsafe { Self::parts(control) };
             let now = T::get(&card, number)?;
-            match T::CHOICES.is_empty() {
-                // SAFETY: By the safety requirement; a switch has integers. CAST: 0 or 1.
-                true => unsafe { (*value).value.integer.value[0] = now as c_long },
+            if let Kind::Choice(_) = T::KIND {
                 // SAFETY: By the safety requirement; a choice has items.
-                false => unsafe { (*value).value.enumerated.item[0] = now },
+                let to = unsafe { &mut (*value).value.enumerated.item };
+                for (to, &now) in to.iter_mut().zip(now.as_ref()) {
+                    *to = now;
+                }
+            } else {
+                // SAFETY: By the safety requirement; all others have integers.
+                let to = unsafe { &mut (*value).value.integer.value };
+                for (to, &now) in to.iter_mut().zip(now.as_ref()) {
+                    // CAST: As in `info()`.
+                    *to = now as c_long;
+                }
             }
             Ok(0)
         })
@@ -118,20 +201,25 @@ impl<T: ControlOps> Element<T> {
         from_result(|| {
             // SAFETY: By the safety requirement.
             let (card, number) = unsafe { Self::parts(control) };
-            let (wanted, values) = match T::CHOICES.is_empty() {
-                // SAFETY: By the safety requirement; a switch has integers.
-                true => (unsafe { (*value).value.integer.value[0] } as u64, 2),
-                false => (
-                    // SAFETY: By the safety requirement; a choice has items.
-                    unsafe { (*value).value.enumerated.item[0] }.into(),
-                    T::CHOICES.len() as u64,
-                ),
-            };
-            if wanted >= values {
+            let mut wanted = T::Values::ZERO;
+            if let Kind::Choice(_) = T::KIND {
+                // SAFETY: By the safety requirement; a choice has items.
+                let from = unsafe { &(*value).value.enumerated.item };
+                for (to, &from) in wanted.as_mut().iter_mut().zip(from) {
+                    *to = from;
+                }
+            } else {
+                // SAFETY: By the safety requirement; all others have integers.
+                let from = unsafe { &(*value).value.integer.value };
+                for (to, &from) in wanted.as_mut().iter_mut().zip(from) {
+                    *to = from.try_into().map_err(|_| EINVAL)?;
+                }
+            }
+            if wanted.as_ref().iter().any(|&value| value > T::KIND.max()) {
                 return Err(EINVAL);
             }
-            // CAST: Below `values`. 1 tells the core that listeners want to know.
-            Ok(T::put(&card, number, wanted as u32)?.into())
+            // 1 tells the core that listeners want to know.
+            Ok(T::put(&card, number, wanted)?.into())
         })
     }
 }
@@ -145,13 +233,28 @@ impl<D: Send + Sync + 'static> Card<D> {
         subdevice: u32,
         number: u32,
     ) -> Result {
+        const { assert!(T::Values::COUNT >= 1 && T::Values::COUNT <= VALUES_MAX) };
         // SAFETY: All zeros are a template that says nothing yet.
         let mut new: sys::snd_kcontrol_new = unsafe { MaybeUninit::zeroed().assume_init() };
-        new.iface = sys::SGRING_CTL_ELEM_IFACE_PCM as sys::snd_ctl_elem_iface_t;
-        new.device = device;
-        new.subdevice = subdevice;
+        let interface = match T::INTERFACE {
+            Interface::Mixer => {
+                new.index = subdevice;
+                sys::SGRING_CTL_ELEM_IFACE_MIXER
+            }
+            Interface::Pcm => {
+                new.device = device;
+                new.subdevice = subdevice;
+                sys::SGRING_CTL_ELEM_IFACE_PCM
+            }
+        };
+        new.iface = interface as sys::snd_ctl_elem_iface_t;
         new.name = T::NAME.as_char_ptr();
         new.access = sys::SNDRV_CTL_ELEM_ACCESS_READWRITE;
+        if let Kind::Volume { scale, .. } = T::KIND {
+            new.access |= sys::SNDRV_CTL_ELEM_ACCESS_TLV_READ;
+            // Read by the core as long as the control lives; static.
+            new.tlv.p = scale.0.as_ptr();
+        }
         new.info = Some(Element::<T>::info);
         new.get = Some(Element::<T>::get);
         new.put = Some(Element::<T>::put);
@@ -159,10 +262,12 @@ impl<D: Send + Sync + 'static> Card<D> {
         new.private_value = number as usize;
         // SAFETY: The card is valid; its private data are the `Arc<D>` that `parts()` borrows.
         let data = unsafe { (*self.as_ptr()).private_data };
-        // SAFETY: The core copies the template; the name is static.
+        // SAFETY: The core copies the template; name and scale are static.
         let control = unsafe { sys::snd_ctl_new1(&new, data) };
-        // SAFETY: The card is valid. The core takes the control, also when this fails, and null for
-        // ENOMEM.
+        if control.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The card is valid. The core takes the control, also when this fails.
         to_result(unsafe { sys::snd_ctl_add(self.as_ptr(), control) })
     }
 }

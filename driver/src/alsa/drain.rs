@@ -10,80 +10,64 @@
 //! So each start is looked at again in a moment, from a work item: if the stream is draining by then, the
 //! trigger is sent after all. A driver gets it twice when the drain came by itself in between.
 
-use super::sys;
-use kernel::{
-    bindings,
-    container_of,
-    prelude::*,
-    sync::static_lock_class,
-    types::Opaque, //
+use super::{
+    deferred::{
+        Deferred,
+        Task, //
+    },
+    sys, //
 };
+use kernel::prelude::*;
 
 /// The second look at a started stream.
 ///
 /// # Invariants
 ///
-/// * `work` is initialised with [`Self::run`].
-/// * `substream` is open until [`Self::cancel`] has returned, after which `work` is not queued again.
+/// `substream` is open until the work item that this is the task of was ended.
+struct Look {
+    substream: *mut sys::snd_pcm_substream,
+}
+
+// SAFETY: The sound core's functions may be called from any task.
+unsafe impl Send for Look {}
+
+// SAFETY: As above, and what is behind the address is used under the stream lock.
+unsafe impl Sync for Look {}
+
+/// Looks at a started stream in a moment.
 #[pin_data]
 pub(super) struct StartedDrain {
     #[pin]
-    work: Opaque<bindings::work_struct>,
-    substream: *mut sys::snd_pcm_substream,
+    look: Deferred<Look>,
 }
 
 impl StartedDrain {
     /// # Safety
     ///
     /// `substream` must be open until [`Self::cancel`] has returned, and [`Self::cancel`] be called
-    /// before the result is dropped, with no [`Self::look_soon`] after it.
-    pub(super) unsafe fn new(substream: *mut sys::snd_pcm_substream) -> impl PinInit<Self> {
-        // INVARIANT: As initialised here, and by the safety requirement.
-        pin_init!(Self {
-            work <- Opaque::ffi_init(|work| {
-                // SAFETY: `work` is valid for writes, and pinned from now on.
-                unsafe {
-                    bindings::init_work_with_key(
-                        work,
-                        Some(Self::run),
-                        false,
-                        c"sgring drain".as_char_ptr(),
-                        static_lock_class!().as_ptr(),
-                    )
-                }
-            }),
-            substream,
+    /// before the result is dropped.
+    pub(super) unsafe fn new(substream: *mut sys::snd_pcm_substream) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // INVARIANT: By the safety requirement.
+            look <- Deferred::new(Ok::<_, Error>(Look { substream })),
         })
     }
 
     /// Has the stream looked at in a moment. Any context.
     pub(super) fn look_soon(&self) {
-        // SAFETY: The queue is the kernel's, made at boot and never changed.
-        let queue = unsafe { bindings::system_highpri_wq };
-        // SAFETY: By the type invariant the work is initialised, and its data live until it is cancelled.
-        unsafe {
-            bindings::queue_work_on(
-                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                queue,
-                self.work.get(),
-            )
-        };
+        self.look.queue();
     }
 
-    /// Waits for a look under way and drops one that is waiting. May sleep.
+    /// Waits for a look under way and drops one that is waiting; none follows. May sleep.
     pub(super) fn cancel(&self) {
-        // SAFETY: By the type invariant the work is initialised.
-        unsafe { bindings::cancel_work_sync(self.work.get()) };
+        self.look.end();
     }
+}
 
-    /// # Safety
-    ///
-    /// For the workqueue: `work` is the field of a `StartedDrain`.
-    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
-        // SAFETY: By the safety requirement.
-        let this = unsafe { &*container_of!(Opaque::cast_from(work), Self, work) };
-        let substream = this.substream;
-        // SAFETY: By the type invariant the substream is open: `cancel()` waits for this function.
+impl Task for Look {
+    fn run(&self) {
+        let substream = self.substream;
+        // SAFETY: By the type invariant the substream is open: ending the work item waits for this function.
         unsafe { sys::snd_pcm_stream_lock_irq(substream) };
         // SAFETY: As above, and the lock that covers the state is held.
         let state = unsafe { (*(*substream).runtime).state };

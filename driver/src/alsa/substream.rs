@@ -304,6 +304,18 @@ impl Locked<'_> {
         unsafe { (*self.ptr).runtime }
     }
 
+    /// Channels that `hw_params` has chosen; 0 before it.
+    pub(crate) fn channels(&self) -> u32 {
+        // SAFETY: By the type invariant; the state is covered by the stream lock.
+        let state = unsafe { (*self.runtime()).state };
+        if state == sys::SGRING_PCM_STATE_OPEN as sys::snd_pcm_state_t {
+            return 0;
+        }
+        // SAFETY: By the type invariant. Another `hw_params` may write it at the same time: a volatile load
+        // of one aligned word.
+        unsafe { core::ptr::addr_of!((*self.runtime()).channels).read_volatile() }
+    }
+
     /// Whether it plays and is of a card that ends a drain by itself.
     pub(super) fn wants_drain_trigger(&self) -> bool {
         // SAFETY: By the type invariant.

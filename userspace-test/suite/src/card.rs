@@ -80,7 +80,7 @@ pub struct Config {
     pub access: Access,
     /// Frames per second.
     pub rate: u32,
-    /// 1 or 2.
+    /// Samples in a frame.
     pub channels: u32,
     /// Frames.
     pub period: u32,

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 /// Samples reach the card as they are in the file: never resampled, and widened if need be but
 /// never narrowed. MP3 and Vorbis have no samples of their own: what the decoder makes goes as
 /// floating point where the card has it. A mono file is played on both channels of a card that has
-/// no mono; more channels than the card has are mixed down to two, and the mix is said.
+/// no mono; more than two channels are mixed down to two, and the mix is said.
 ///
 /// Exit status: 0 if the card has played every frame without an underrun; 1 if not, with the
 /// reason; 2 for a wrong command line; 130 or 143 after an interrupt.

@@ -88,13 +88,18 @@ struct Route {
 
 /// The ways for a file's channels to the card's, the best first.
 fn spreads(source: &Source) -> Vec<(u16, Spread)> {
-    let mut ways = vec![(source.channels, Spread::Copies(1))];
-    if source.channels == 1 {
-        ways.push((2, Spread::Copies(2)));
-    } else if source.channels > 2 {
-        ways.extend(Mix::new(source.places).map(|mix| (2, Spread::Mix(mix))));
+    let as_they_are = (source.channels, Spread::Copies(1));
+    match source.channels {
+        0 | 2 => vec![as_they_are],
+        1 => vec![as_they_are, (2, Spread::Copies(2))],
+        // cpal cannot say which channel is for which speaker, and files and cards have them in different
+        // orders: mixed, each is heard where it belongs.
+        _ => Mix::new(source.places)
+            .map(|mix| (2, Spread::Mix(mix)))
+            .into_iter()
+            .chain([as_they_are])
+            .collect(),
     }
-    ways
 }
 
 /// The narrowest way that keeps every bit.

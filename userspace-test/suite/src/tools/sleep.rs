@@ -9,7 +9,6 @@ use sgring_suite::card::{self, Config};
 use sgring_suite::ensure;
 use sgring_suite::tap::{self, Outcome, Stop, Test, expect};
 use std::fs;
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -73,8 +72,6 @@ fn clip() -> &'static [u8] {
 
 /// Puts the machine to sleep, and returns when it was woken up.
 fn sleep() -> Result<(), Stop> {
-    println!("host: sleep");
-    std::io::stdout().flush()?;
     Ok(fs::write("/sys/power/state", "mem")?)
 }
 

@@ -2,7 +2,15 @@
 //! What a guest program asks of the host: lines `host: WORD` on its standard output.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use sgring_vm::{Config, Outcome, Sink, Vm};
+
+use super::check_clean;
+use crate::Context;
+use crate::parse::Tap;
+use crate::report::Recorder;
 
 /// Passes on what is asked.
 pub struct Listener {
@@ -36,4 +44,67 @@ impl Write for Listener {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The guest's command for `program`: its last word says that nothing is asked any more.
+pub fn command(program: &str) -> String {
+    format!("{program}; status=$?; echo 'host: done'; exit $status")
+}
+
+/// How often `serve` is asked when nothing is asked of it.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Boots `config`, whose command is a [`command`], and records its TAP as cases of `name`. What it asks for is done
+/// by `serve`, which also gets `None` now and then, to look for what the guest cannot say; all of it may take
+/// `patience` of host time.
+pub fn run(
+    context: &Context,
+    config: Config,
+    name: &str,
+    patience: Duration,
+    rec: &mut Recorder<'_>,
+    mut serve: impl FnMut(&mut Vm, Option<&str>) -> Result<(), String>,
+) -> Result<Outcome, String> {
+    let (listener, asked) = listener();
+    let config = config.stdout(Sink::to(listener)).timeout(patience);
+    let mut vm =
+        Vm::start(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
+    let output = vm.dir().join("stdout");
+    let deadline = Instant::now() + patience;
+    let mut served = Ok(());
+    // Nothing is asked any more: done, or a guest that has gone wrong, of which `wait` tells.
+    while Instant::now() < deadline {
+        let word = match asked.recv_timeout(GLANCE) {
+            Ok(word) if word == "done" => break,
+            Ok(word) => Some(word),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        served = serve(&mut vm, word.as_deref())
+            .map_err(|e| format!("{}: {e}", word.as_deref().unwrap_or("nothing asked")));
+        if served.is_err() {
+            // The guest waits for what does not come.
+            break;
+        }
+    }
+    let ended = match served {
+        Ok(()) => vm.wait().map_err(|e| e.to_string()),
+        Err(e) => Err(e),
+    };
+    let said = std::fs::read(&output).unwrap_or_default();
+    let mut tap = Tap::default();
+    for line in String::from_utf8_lossy(&said).lines() {
+        if !line.starts_with("host: ") {
+            tap.line(line, name, rec);
+        }
+    }
+    let outcome = ended?;
+    tap.end(
+        name,
+        outcome.status == 0,
+        &format!("with status {}", outcome.status),
+        rec,
+    );
+    check_clean(name, &outcome, rec);
+    Ok(outcome)
 }

@@ -8,9 +8,12 @@ mod accel;
 mod asked;
 mod bench;
 mod cards;
+mod channels;
 mod exact;
 mod formats;
 mod hear;
+mod jack;
+mod levels;
 mod machine;
 mod many;
 mod memory;
@@ -40,11 +43,14 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(memory::units());
     units.extend(unplug::units());
     units.extend(sleep::units());
+    units.extend(jack::units());
     if layout.on_debug() {
         return units;
     }
     units.extend(player::units());
     units.extend(formats::units());
+    units.extend(channels::units());
+    units.extend(levels::units());
     units.extend(hear::units());
     units.extend(cards::units());
     units.extend(product::units());

@@ -2,14 +2,15 @@
 //! A machine that is put to sleep (ACPI S3) while the card plays and records, and woken up again.
 //!
 //! The card loses all that it was told; not a frame may be lost or played twice. The guest's side is
-//! `userspace-test/suite/src/tools/sleep.rs`, which says when it is about to fall asleep.
+//! `userspace-test/suite/src/tools/sleep.rs`.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sgring_vm::{Config, Sink, Vm};
+use sgring_vm::{Config, Vm, dmesg};
 
-use super::{asked, check_clean, clean, folder, seeded};
+use super::{clean, folder, seeded};
 use crate::parse::Tap;
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
@@ -65,48 +66,43 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         .collect();
     let path = dir.join("clip.raw");
     std::fs::write(&path, &clip).map_err(|e| format!("{}: {e}", path.display()))?;
-    let (listener, asked) = asked::listener();
-    let config =
-        Config::new(["/opt/sleep /clips/clip.raw; status=$?; echo 'host: done'; exit $status"])
-            .name("sleep")
-            .icount(true)
-            .stdout(Sink::to(listener))
-            .timeout(PATIENCE)
-            .file(&dir, "/clips")
-            .file(context.layout.programs().join("sleep"), "/opt/sleep");
+    // The channels that a guest's output takes are not to be relied on behind a sleep: it goes to the serial
+    // port, once all is over and the kernel says nothing more, and the machine switches itself off. stty
+    // waits until all is out.
+    let script = "/opt/sleep /clips/clip.raw >/tmp/said 2>&1; echo \"# status $?\" >>/tmp/said\n\
+                  cat /tmp/said >/dev/ttyS0; stty -F /dev/ttyS0 sane; echo o >/proc/sysrq-trigger; sleep 60";
+    let config = Config::new([script])
+        .name("sleep")
+        .icount(true)
+        .timeout(PATIENCE)
+        .file(&dir, "/clips")
+        .file(context.layout.programs().join("sleep"), "/opt/sleep");
     let mut vm =
         Vm::start(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
-    let output = vm.dir().join("stdout");
     let deadline = Instant::now() + PATIENCE;
-    let mut served = Ok(());
-    while let Ok(word) = asked.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        if word == "done" {
-            break;
-        }
-        served = wake(&mut vm);
-        if served.is_err() {
-            break;
-        }
-    }
-    let ended = match served {
-        Ok(()) => vm.wait().map_err(|e| e.to_string()),
-        Err(e) => Err(e),
-    };
+    while wake(&mut vm, deadline)? {}
+    let outcome = vm.wait().map_err(|e| e.to_string())?;
+    let log = outcome.serial();
     let mut tap = Tap::default();
-    let said = std::fs::read(&output).unwrap_or_default();
-    for line in String::from_utf8_lossy(&said).lines() {
-        if !line.starts_with("host: ") {
-            tap.line(line, "sleep", rec);
-        }
+    let said = |line: &&str| {
+        ["TAP", "1..", "ok ", "not ok ", "# "]
+            .iter()
+            .any(|s| line.starts_with(s))
+    };
+    for line in log.lines().map(str::trim_end).filter(said) {
+        tap.line(line, "sleep", rec);
     }
-    let outcome = ended?;
-    tap.end(
-        "sleep",
-        outcome.status == 0,
-        &format!("with status {}", outcome.status),
-        rec,
+    let good = log.lines().any(|line| line.trim_end() == "# status 0");
+    tap.end("sleep", good, "in time, or not well", rec);
+    let trouble = dmesg::trouble(&log);
+    rec.case(
+        "sleep-clean",
+        if trouble.is_empty() {
+            Ok(())
+        } else {
+            Err(trouble.join("\n"))
+        },
     );
-    check_clean("sleep", &outcome, rec);
     let fetched = std::fs::read(outcome.dir.join("tap.raw")).map_err(|e| e.to_string())?;
     rec.case(
         "sleep-exact",
@@ -116,13 +112,31 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Lets the machine fall asleep, and wakes it up.
-fn wake(vm: &mut Vm) -> Result<(), String> {
+/// Waits until the machine is asleep and wakes it up; false when it has been switched off.
+fn wake(vm: &mut Vm, deadline: Instant) -> Result<bool, String> {
+    const GLANCE: Duration = Duration::from_millis(100);
+    let dir = vm.dir().path().to_owned();
     let qmp = vm.qmp().map_err(|e| e.to_string())?;
-    qmp.event("SUSPEND", PATIENCE)
-        .and_then(|_| qmp.execute("system_wakeup", json!({})))
-        .map(|_| ())
-        .map_err(|e| format!("sleep: {e}"))
+    while Instant::now() < deadline {
+        let events = [("SUSPEND", GLANCE), ("SHUTDOWN", Duration::ZERO)];
+        for (name, wait) in events {
+            match qmp.event(name, wait) {
+                Ok(_) if name == "SHUTDOWN" => return Ok(false),
+                Ok(_) => {
+                    qmp.execute("system_wakeup", json!({}))
+                        .map_err(|e| e.to_string())?;
+                    return Ok(true);
+                }
+                Err(e) if e.kind() == ErrorKind::TimedOut => {}
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+    }
+    Err(format!(
+        "the machine sleeps no more, nor is it off; run: {}",
+        dir.display()
+    ))
 }
 
 /// Demands that `fetched` is `clip` once for each of [`PLAYS`], with only silence between.

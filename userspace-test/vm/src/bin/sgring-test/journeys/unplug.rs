@@ -5,13 +5,12 @@
 //! done to the machine, and tells as TAP what became of it.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use sgring_vm::{Config, Machine, Sink, Vm};
+use sgring_vm::{Config, Machine, Vm};
 
-use super::{asked, check_clean, clean};
-use crate::parse::Tap;
+use super::{asked, clean};
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
 
@@ -103,61 +102,24 @@ pub fn units() -> Vec<Unit> {
 }
 
 fn journey(context: &Context, way: &Way, rec: &mut Recorder<'_>) -> Result<(), String> {
-    let (listener, asked) = asked::listener();
     let kind = if way.native { "express" } else { "acpi" };
-    let mut config = Config::new([format!(
-        "/clips/unplug {kind}; status=$?; echo 'host: done'; exit $status"
-    )])
-    .name(way.name)
-    .machine(way.machine)
-    .icount(true)
-    .device_prop(format!("playback={PLAYBACK}"))
-    // A ring that takes half an hour to drain.
-    .modparam("max_ring_bytes=33554432")
-    .stdout(Sink::to(listener))
-    .timeout(PATIENCE)
-    .file(context.layout.programs().join("unplug"), "/clips/unplug");
+    let mut config = Config::new([asked::command(&format!("/clips/unplug {kind}"))])
+        .name(way.name)
+        .machine(way.machine)
+        .icount(true)
+        .device_prop(format!("playback={PLAYBACK}"))
+        // A ring that takes half an hour to drain.
+        .modparam("max_ring_bytes=33554432")
+        .file(context.layout.programs().join("unplug"), "/clips/unplug");
     if way.native {
         config = config
             .qemu_arg("-global")
             .qemu_arg("ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off");
     }
-    let mut vm =
-        Vm::start(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
-    let output = vm.dir().join("stdout");
-    let deadline = Instant::now() + PATIENCE;
-    let mut served = Ok(());
-    // Nothing is asked any more: done, or a guest that has gone wrong, of which `wait` tells.
-    while let Ok(word) = asked.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        if word == "done" {
-            break;
-        }
-        served = serve(&mut vm, way, &word).map_err(|e| format!("{word}: {e}"));
-        if served.is_err() {
-            // The guest waits for what does not come.
-            break;
-        }
-    }
-    let ended = match served {
-        Ok(()) => vm.wait().map_err(|e| e.to_string()),
-        Err(e) => Err(e),
-    };
-    let said = std::fs::read(&output).unwrap_or_default();
-    let mut tap = Tap::default();
-    for line in String::from_utf8_lossy(&said).lines() {
-        if !line.starts_with("host: ") {
-            tap.line(line, way.name, rec);
-        }
-    }
-    let outcome = ended?;
-    tap.end(
-        way.name,
-        outcome.status == 0,
-        &format!("with status {}", outcome.status),
-        rec,
-    );
-    check_clean(way.name, &outcome, rec);
-    Ok(())
+    asked::run(context, config, way.name, PATIENCE, rec, |vm, word| {
+        word.map_or(Ok(()), |word| serve(vm, way, word))
+    })
+    .map(drop)
 }
 
 /// Does what the guest asks for.
