@@ -396,9 +396,16 @@ fn probe() -> Outcome {
         };
         some_refused(failures.each(
             "bind",
-            // The PCI core's own: EBUSY where it cannot note that a BAR is taken, ENODEV where it has no memory
-            // for the vectors.
-            &[libc::ENOMEM, libc::EFAULT, libc::EBUSY, libc::ENODEV],
+            // The PCI core's own: EBUSY where it cannot note that a BAR is taken, ENODEV and ENOSPC where it has no
+            // memory for the vectors. The sound core's: EINVAL where it has none for the name of a PCM.
+            &[
+                libc::ENOMEM,
+                libc::EFAULT,
+                libc::EBUSY,
+                libc::ENODEV,
+                libc::ENOSPC,
+                libc::EINVAL,
+            ],
             gone,
             |()| device.bind(),
             |(), result: io::Result<()>| {

@@ -127,10 +127,17 @@ fn what_they_are() -> Outcome {
         ensure!(info == expected, "{}: {info:?}", level.switch);
         expect(level.switch, level.switch()?.tlv(), libc::ENXIO)?;
     }
-    // One of each for each substream, and this card has one.
-    for name in LEVELS.iter().flat_map(|l| [l.volume, l.switch]) {
-        let second = Control::named(Interface::Mixer, name, 1)?;
-        expect(name, second.info(), libc::ENOENT)?;
+    // One of each for each substream.
+    let streams = [card::open()?, card::open_capture()?];
+    for (level, stream) in LEVELS.iter().zip(&streams) {
+        let streams = stream.info()?.subdevices_count;
+        for name in [level.volume, level.switch] {
+            for index in 0..=streams {
+                let missing = if index < streams { 0 } else { libc::ENOENT };
+                let control = Control::named(Interface::Mixer, name, index)?;
+                expect(format_args!("{name},{index}"), control.info(), missing)?;
+            }
+        }
     }
     Ok(())
 }
