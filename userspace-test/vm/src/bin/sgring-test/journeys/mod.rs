@@ -17,6 +17,7 @@ mod memory;
 mod module;
 mod player;
 mod product;
+mod selftests;
 mod sleep;
 mod steady;
 mod tight;
@@ -51,6 +52,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(tight::units());
     units.extend(many::units());
     units.extend(bench::units());
+    units.extend(selftests::units());
     units.extend(accel::units());
     units.extend(trouble::units());
     units
