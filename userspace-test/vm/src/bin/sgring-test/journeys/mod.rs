@@ -8,6 +8,7 @@ mod accel;
 mod asked;
 mod bench;
 mod cards;
+mod desktop;
 mod exact;
 mod formats;
 mod hear;
@@ -53,6 +54,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(many::units());
     units.extend(bench::units());
     units.extend(selftests::units());
+    units.extend(desktop::units());
     units.extend(accel::units());
     units.extend(trouble::units());
     units
