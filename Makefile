@@ -51,12 +51,12 @@ help:
 #:
 #: The first run sets everything up under build/ (a Debian root, a kernel, QEMU,
 #: a guest), each part also a target of its own: root, kernel, driver, qemu,
-#: guest, programs, or setup for all.
+#: guest, selftests, programs, or setup for all.
 #:   KERNEL=7.2      a kernel version or series, instead of the newest supported
 #:   MIRROR=URL      a Debian archive, instead of this machine's own
 
-.PHONY: setup root kernel driver qemu guest programs
-setup: driver qemu guest programs
+.PHONY: setup root kernel driver qemu guest selftests programs
+setup: driver qemu guest selftests programs
 root:
 	@$(tied) scripts/root
 kernel: root
@@ -67,6 +67,8 @@ qemu: root
 	@$(tied) scripts/qemu
 guest: kernel
 	@$(tied) env KIND=stock scripts/guest
+selftests: kernel
+	@$(tied) env KIND=stock scripts/selftests
 programs: root
 	@$(tied) scripts/programs
 

@@ -167,6 +167,7 @@ pub struct Config {
     pub(crate) smp: u32,
     pub(crate) mem_mib: u32,
     pub(crate) share: Option<PathBuf>,
+    pub(crate) sound_server: bool,
     pub(crate) modparams: Vec<String>,
     pub(crate) load_driver: bool,
     pub(crate) audiodev: Option<String>,
@@ -215,6 +216,7 @@ impl Config {
             smp: 1,
             mem_mib: 768,
             share: None,
+            sound_server: false,
             modparams: Vec::new(),
             load_driver: true,
             audiodev: None,
@@ -297,6 +299,13 @@ impl Config {
     #[must_use]
     pub fn share(mut self, dir: impl Into<PathBuf>) -> Self {
         self.share = Some(dir.into());
+        self
+    }
+
+    /// A sound server in the guest: `with-sound COMMAND` starts it and then COMMAND.
+    #[must_use]
+    pub fn sound_server(mut self, on: bool) -> Self {
+        self.sound_server = on;
         self
     }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The guest's file system: four archives one after the other.
+//! The guest's file system: archives one after the other.
 //!
-//! base (Debian's userland), modules (of the kernel), payload (our init,
-//! driver and programs) and job (the command and its files). The kernel unpacks
-//! them in order, a later file replaces an earlier one.
+//! base (Debian's userland), sound (a sound server, where one is asked for),
+//! modules (of the kernel), payload (our init, driver and programs) and job (the
+//! command and its files). The kernel unpacks them in order, a later file
+//! replaces an earlier one.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,6 +20,7 @@ use crate::layout::Layout;
 use crate::rundir::RunDir;
 
 const INIT: &str = include_str!("../guest/init");
+const WITH_SOUND: &str = include_str!("../guest/with-sound");
 
 /// Our programs that the guest has in its path.
 const PROGRAMS: [&str; 1] = ["sgring-play"];
@@ -47,7 +49,11 @@ pub(crate) fn make(
         .map_err(|e| broken(&e))?;
     std::fs::remove_file(&path).map_err(|e| broken(&e))?;
     let mut out = &file;
-    for archive in [layout.base(), layout.modules(release)] {
+    let sound = config.sound_server.then(|| layout.sound());
+    for archive in [layout.base(), layout.modules(release)]
+        .into_iter()
+        .chain(sound)
+    {
         let mut input = File::open(&archive)
             .map_err(|_| Layout::missing(&archive, "guest image", "make guest"))?;
         let copied = io::copy(&mut input, &mut out).map_err(|e| broken(&e))?;
@@ -100,6 +106,9 @@ fn payload<W: Write>(
 ) -> Result<W, Trouble> {
     cpio.char_device("dev/console", 0o600, 5, 1)?;
     cpio.file("init", 0o755, INIT.as_bytes())?;
+    if config.sound_server {
+        cpio.file("usr/bin/with-sound", 0o755, WITH_SOUND.as_bytes())?;
+    }
     let driver = layout.driver(release);
     match std::fs::read(&driver) {
         Ok(module) => {

@@ -150,6 +150,12 @@ impl Layout {
         self.build.join("guest/base.cpio")
     }
 
+    /// A sound server for the guest.
+    #[must_use]
+    pub fn sound(&self) -> PathBuf {
+        self.build.join("guest/sound.cpio")
+    }
+
     /// The guest's modules for one kernel.
     #[must_use]
     pub fn modules(&self, release: &str) -> PathBuf {

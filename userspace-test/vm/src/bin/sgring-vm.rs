@@ -36,6 +36,7 @@ Examples:
   scripts/vm --icount -- 'aplay -M -D hw:0,0 -r 48000 -f S16_LE -c 2 -d 1 /dev/zero'
   scripts/vm --card hda --audiodev pipewire -- speaker-test -c 2 -l 1
   scripts/vm --share . --trace 'sgring_*' --modparam max_ring_bytes=65536 -- ./my-test
+  scripts/vm --sound-server --icount --share ~/music -- with-sound pw-play song.wav
   scripts/vm                                   # a shell with the card";
 
 /// Run COMMAND in a VM with the sgring sound card, or another.
@@ -59,6 +60,11 @@ struct Args {
     /// A folder of this machine, at /share in the guest; COMMAND starts there
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
+
+    /// A sound server in the guest, as a desktop has it: `with-sound COMMAND` starts
+    /// PipeWire there, and then COMMAND
+    #[arg(long)]
+    sound_server: bool,
 
     /// A parameter of the card's driver
     #[arg(long = "modparam", value_name = "NAME=VALUE")]
@@ -148,6 +154,7 @@ fn config(args: &Args) -> Result<Config, Error> {
         .rate(args.rate)
         .smp(args.smp)
         .mem_mib(args.mem)
+        .sound_server(args.sound_server)
         .load_driver(!args.no_driver)
         .boot_timeout(Duration::from_secs(args.boot_timeout))
         .kvm_patience(args.kvm_patience)

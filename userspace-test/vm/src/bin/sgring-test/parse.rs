@@ -109,8 +109,14 @@ fn result(line: &str) -> Option<(&str, bool, bool)> {
         .trim_start();
     let rest = rest.strip_prefix("- ").unwrap_or(rest);
     let (name, mark) = rest.split_once('#').unwrap_or((rest, ""));
-    let skip = mark.trim_start().to_ascii_uppercase().starts_with("SKIP");
-    Some((name.trim(), ok, skip))
+    let mark = mark.trim_start();
+    let skip = mark.to_ascii_uppercase().starts_with("SKIP");
+    let name = match name.trim() {
+        // The kernel's tests put the name of what they skip there.
+        "" if skip => mark.get(4..).unwrap_or_default().trim(),
+        name => name,
+    };
+    Some((name, ok, skip))
 }
 
 fn plan(line: &str) -> Option<usize> {
@@ -119,6 +125,47 @@ fn plan(line: &str) -> Option<usize> {
         .next()?
         .parse()
         .ok()
+}
+
+/// One result, with the diagnostics around it.
+#[derive(Debug)]
+pub struct Case {
+    /// As the program says it.
+    pub name: String,
+    /// `ok`.
+    pub ok: bool,
+    /// Not done.
+    pub skip: bool,
+    /// The diagnostics before it, without their mark.
+    pub notes: Vec<String>,
+    /// The first one after it: some programs say there why.
+    pub after: String,
+}
+
+/// The results of a program's TAP, and its plan.
+pub fn results(output: &str, planned: &mut Option<usize>) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    let mut notes = Vec::new();
+    for line in output.lines() {
+        if let Some(n) = plan(line) {
+            *planned = Some(n);
+        } else if let Some((name, ok, skip)) = result(line) {
+            cases.push(Case {
+                name: name.to_owned(),
+                ok,
+                skip,
+                notes: std::mem::take(&mut notes),
+                after: String::new(),
+            });
+        } else if let Some(note) = line.strip_prefix('#') {
+            let note = note.trim();
+            if let (true, Some(last)) = (notes.is_empty(), cases.last_mut()) {
+                last.after = note.to_owned();
+            }
+            notes.push(note.to_owned());
+        }
+    }
+    cases
 }
 
 /// One program's TAP. Diagnostics before a result are its reason, and their
@@ -333,6 +380,34 @@ mod tests {
         assert!(
             tap.contains("1 results of 2 planned; the program ended exit=137"),
             "{tap}"
+        );
+    }
+
+    #[test]
+    fn results_are_told_with_what_is_said_around_them() {
+        let output = "TAP version 13\n1..3\n# before\nok 1 one\n# why\n# more\nnot ok 2 two\nok 3 # SKIP three\n";
+        let mut planned = None;
+        let cases: Vec<_> = results(output, &mut planned)
+            .into_iter()
+            .map(|c| (c.name, c.ok, c.skip, c.notes.join(","), c.after))
+            .collect();
+        let case = |name: &str, ok, skip, notes: &str, after: &str| {
+            (
+                name.to_owned(),
+                ok,
+                skip,
+                notes.to_owned(),
+                after.to_owned(),
+            )
+        };
+        assert_eq!(planned, Some(3));
+        assert_eq!(
+            cases,
+            [
+                case("one", true, false, "before", "why"),
+                case("two", false, false, "why,more", ""),
+                case("three", true, true, "", ""),
+            ]
         );
     }
 

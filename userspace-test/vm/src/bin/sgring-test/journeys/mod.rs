@@ -9,6 +9,7 @@ mod asked;
 mod bench;
 mod cards;
 mod channels;
+mod desktop;
 mod exact;
 mod formats;
 mod hear;
@@ -20,6 +21,7 @@ mod memory;
 mod module;
 mod player;
 mod product;
+mod selftests;
 mod sleep;
 mod steady;
 mod tight;
@@ -57,6 +59,8 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(tight::units());
     units.extend(many::units());
     units.extend(bench::units());
+    units.extend(selftests::units());
+    units.extend(desktop::units());
     units.extend(accel::units());
     units.extend(trouble::units());
     units
