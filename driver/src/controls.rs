@@ -60,7 +60,7 @@ pub(crate) fn add(alsa: &Card<CardState>, card: &CardState, device: u32) -> Resu
     Ok(())
 }
 
-/// How loud a stream is, in steps of half a decibel: of its channels of even numbers, and of the others.
+/// How loud a stream is, in steps of a quarter of a decibel: of its channels of even numbers, and of the others.
 struct Volume<const PLAYBACK: bool>;
 
 impl<const PLAYBACK: bool> Volume<PLAYBACK> {

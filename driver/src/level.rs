@@ -2,21 +2,22 @@
 
 //! Levels: what the steps of a volume control are to the card.
 //!
-//! One step is half a decibel. The card multiplies by a gain in Q16 (data sheet, Mixer): a step's gain is
-//! `2^16 * 10^((step - UNITY) / 40)`, rounded to the nearest integer. That of [`UNITY`] is exactly 2^16, which
+//! One step is a quarter of a decibel: sound servers bring what a step misses into the samples themselves, unless it
+//! is little, for PipeWire and PulseAudio less than 0.26 dB. The card multiplies by a gain in Q16 (data sheet, Mixer): a step's gain is
+//! `2^16 * 10^((step - UNITY) / 80)`, rounded to the nearest integer. That of [`UNITY`] is exactly 2^16, which
 //! changes no bit; at the quiet end, 41 at -64 dB, rounding is worth a tenth of a decibel.
 
 /// The step of 0 dB.
-pub(crate) const UNITY: u32 = 128;
+pub(crate) const UNITY: u32 = 256;
 /// The loudest step of a playback volume: 0 dB.
 pub(crate) const PLAYBACK_MAX: u32 = UNITY;
 /// The loudest step of a capture volume: 24 dB.
-pub(crate) const CAPTURE_MAX: u32 = UNITY + 48;
+pub(crate) const CAPTURE_MAX: u32 = UNITY + 96;
 
 /// What step 0 is, in hundredths of a decibel.
 pub(crate) const LOWEST: i32 = -6400;
 /// How much louder the next step is, in hundredths of a decibel.
-pub(crate) const STEP: u32 = 50;
+pub(crate) const STEP: u32 = 25;
 
 /// The gain that changes nothing.
 pub(crate) const UNITY_GAIN: u32 = 1 << GAIN_BITS;
@@ -35,8 +36,8 @@ pub(crate) fn gain(step: u32) -> Option<u32> {
 /// than the last ten.
 const fn gains() -> [u32; STEPS] {
     const BITS: u32 = 60;
-    /// 10^(1/40), rounded to the nearest.
-    const RATIO: u128 = 1_221_236_398_591_807_481;
+    /// 10^(1/80), rounded to the nearest.
+    const RATIO: u128 = 1_186_587_420_355_160_254;
 
     const fn rounded(exact: u128) -> u32 {
         // CAST: At most 16 * 2^16.
@@ -68,9 +69,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_step_is_half_a_decibel() {
+    fn each_step_is_a_quarter_of_a_decibel() {
         for step in 0..=CAPTURE_MAX {
-            let exact = 65536.0 * 10f64.powf((f64::from(step) - f64::from(UNITY)) / 40.0);
+            let exact = 65536.0 * 10f64.powf((f64::from(step) - f64::from(UNITY)) / 80.0);
             assert_eq!(gain(step), Some(exact.round() as u32), "step {step}");
         }
     }
