@@ -17,12 +17,12 @@ const RATE: u32 = 48_000;
 /// Two seconds and a bit: no whole number of the server's cycles.
 const FRAMES: u64 = 96_011;
 
-/// The server's own volume for a new card is not the loudest, and only the loudest changes no frame.
+/// The server's own volume for a new card is not the loudest. It sets the card's, whose steps are so small that the
+/// server leaves the rest be, and no frame is changed on its way to the card.
 /// The end is when the server lets go of the card: it has played to the end by then.
 const SCRIPT: &str = r#"
     state=/proc/asound/card0/pcm0p/sub0
     until_it_is() { until grep -q "$1" $state/status; do sleep 0.01; done; }
-    wpctl set-volume @DEFAULT_AUDIO_SINK@ 1.0
     pw-play /clips/clip.wav & player=$!
     until_it_is RUNNING
     cat $state/hw_params
@@ -161,11 +161,7 @@ fn named(said: &str) -> Result<(), String> {
             1,
             &["output:", "+input:", "sinks: 1, sources: 1"],
         ),
-        (
-            "the default sink and source",
-            2,
-            &["*", "sgring", "[vol: 1.00]"],
-        ),
+        ("the default sink and source", 2, &["*", "sgring", "[vol: "]),
     ]
     .into_iter()
     .filter(|(_, count, words)| is(words) < *count)
