@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     tap::run(&[
         Test(
             "what_they_are",
-            "D-110: two sides in steps of half a decibel, unity one of them, and a switch",
+            "D-110: two sides in steps of a quarter of a decibel, unity one of them, and a switch",
             what_they_are,
         ),
         Test(
