@@ -200,8 +200,10 @@ impl<D: Send + Sync + 'static> Card<D> {
 impl<D: Send + Sync + 'static> Drop for Card<D> {
     fn drop(&mut self) {
         end_of(&self.jacks);
-        // SAFETY: Valid by the type invariant. Calls `private_free`.
-        unsafe { sys::snd_card_free(self.card.as_ptr()) };
+        // Not `snd_card_free()`, which waits for the last reference: where a registration has failed half way, the
+        // core keeps one for ever (a PCM whose capture device had no memory leaves the playback device).
+        // SAFETY: Valid by the type invariant. Calls `private_free`, now or when that reference goes.
+        unsafe { sys::snd_card_free_when_closed(self.card.as_ptr()) };
     }
 }
 

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 /// The step of 0 dB.
-const UNITY: i64 = 128;
+const UNITY: i64 = 256;
 /// `SNDRV_CTL_ELEM_TYPE_*`
 const BOOLEAN: i32 = 1;
 const INTEGER: i32 = 2;
@@ -71,7 +71,7 @@ const LEVELS: [Level; 2] = [
     },
     Level {
         volume: "Capture Volume",
-        max: UNITY + 48,
+        max: UNITY + 96,
         switch: "Capture Switch",
     },
 ];
@@ -111,9 +111,9 @@ fn what_they_are() -> Outcome {
             range: (0, level.max),
         };
         ensure!(info == expected, "{}: {info:?}", level.volume);
-        // SNDRV_CTL_TLVT_DB_SCALE: from -64.00 dB in steps of 0.50 dB, the lowest not silent.
+        // SNDRV_CTL_TLVT_DB_SCALE: from -64.00 dB in steps of 0.25 dB, the lowest not silent.
         let scale = volume.tlv()?;
-        let expected = [1, 8, -6400_i32 as u32, 50];
+        let expected = [1, 8, -6400_i32 as u32, 25];
         ensure!(scale == expected, "{}: {scale:?}", level.volume);
 
         let info = level.switch()?.info()?;
@@ -274,7 +274,7 @@ fn loopback_has_none_of_them() -> Outcome {
         ..Config::stereo(256, 16)
     };
     let mut random = Random::new();
-    for (playback, capture, on) in [(0, 0, 1), (UNITY, UNITY + 48, 1), (64, 3, 0)] {
+    for (playback, capture, on) in [(0, 0, 1), (UNITY, UNITY + 96, 1), (64, 3, 0)] {
         LEVELS[0].volume()?.set_all(&[playback; 2])?;
         LEVELS[1].volume()?.set_all(&[capture; 2])?;
         for level in &LEVELS {

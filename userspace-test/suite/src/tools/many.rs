@@ -6,8 +6,8 @@
 //! journey has the same two functions.
 
 use cpal_alsa_mmap::sys::{
-    Access, ControlPage, Format, HwParams, MapOptions, Mapping, Param, Pcm, State, StatusPage,
-    SwParams, SyncRequest, uapi,
+    Access, ControlPage, Format, HwParams, Param, Pcm, PlaybackRing, State, StatusPage, SwParams,
+    SyncRequest,
 };
 use sgring_suite::card;
 use sgring_suite::ensure;
@@ -46,7 +46,7 @@ fn place(stream: usize, period: usize) -> usize {
 
 struct Stream {
     pcm: Pcm,
-    ring: Mapping,
+    ring: PlaybackRing,
     control: ControlPage,
     status: StatusPage,
 }
@@ -65,21 +65,19 @@ impl Stream {
         params.start_threshold = i64::MAX as u64;
         pcm.sw_params(&params)?;
         pcm.prepare()?;
-        let bytes = PERIODS * PERIOD_BYTES;
         Ok(Self {
-            ring: pcm.mmap(uapi::MMAP_OFFSET_DATA, bytes, MapOptions::default())?,
+            ring: PlaybackRing::new(&pcm, PERIODS * PERIOD, CHANNELS * 4)?,
             control: ControlPage::new(&pcm)?,
             status: StatusPage::new(&pcm)?,
             pcm,
         })
     }
 
-    fn write(&self, table: &[u8], number: usize, period: usize) {
+    fn write(&mut self, table: &[u8], number: usize, period: usize) {
         let from = place(number, period);
-        self.ring.write(
-            period % PERIODS * PERIOD_BYTES,
-            &table[from..from + PERIOD_BYTES],
-        );
+        self.ring
+            .window(period % PERIODS * PERIOD, PERIOD)
+            .copy_from_slice(&table[from..from + PERIOD_BYTES]);
         self.control.set_appl_ptr(((period + 1) * PERIOD) as u64);
     }
 }
@@ -96,12 +94,14 @@ fn all_linked() -> Outcome {
             Err(e) => return Err(e.into()),
         }
     }
-    let first = &streams.first().ok_or(Stop::Fail("no stream".into()))?.pcm;
-    for other in &streams[1..] {
-        first.link(&other.pcm)?;
+    let (first, others) = streams
+        .split_first()
+        .ok_or(Stop::Fail("no stream".into()))?;
+    for other in others {
+        first.pcm.link(&other.pcm)?;
     }
     for period in 0..PERIODS {
-        for (number, stream) in streams.iter().enumerate() {
+        for (number, stream) in streams.iter_mut().enumerate() {
             stream.write(&table, number, period);
         }
     }
@@ -109,10 +109,12 @@ fn all_linked() -> Outcome {
     for stream in &streams {
         stream.pcm.sync_ptr(SyncRequest::default())?;
     }
-    first.start()?;
+    streams[0].pcm.start()?;
     for period in PERIODS..PLAYED {
-        first.poll(None)?;
-        for (number, stream) in streams.iter().enumerate() {
+        for (number, stream) in streams.iter_mut().enumerate() {
+            // Each for itself: the card has all of them at one position, but what the kernel knows of one is
+            // not what it knows of the next.
+            stream.pcm.poll(None)?;
             stream.write(&table, number, period);
         }
         let status = streams[0].status.load();
@@ -122,7 +124,7 @@ fn all_linked() -> Outcome {
             status.state
         );
     }
-    first.drain()?;
+    streams[0].pcm.drain()?;
     for (number, stream) in streams.iter().enumerate() {
         let status = stream.pcm.status()?;
         ensure!(

@@ -14,7 +14,7 @@ use crate::{Context, Shard, Unit};
 const RATE: u32 = 48_000;
 const FRAMES: u64 = 9_001;
 /// The control's step of 0 dB.
-const UNITY: u32 = 128;
+const UNITY: u32 = 256;
 
 /// A play with the control's steps, left and right; `None` with the switch off.
 struct Play {
@@ -31,7 +31,7 @@ const PLAYS: [Play; 6] = [
     },
     Play {
         name: "half",
-        steps: Some([UNITY - 12, UNITY - 12]),
+        steps: Some([UNITY - 24, UNITY - 24]),
         proves: "D-110: -6 dB to the bit",
     },
     Play {
@@ -76,7 +76,7 @@ pub fn units() -> Vec<Unit> {
 
 /// The card's gain for a step, in Q16.
 fn gain(step: u32) -> i64 {
-    let decibels = (f64::from(step) - f64::from(UNITY)) / 2.0;
+    let decibels = (f64::from(step) - f64::from(UNITY)) / 4.0;
     (65536.0 * 10f64.powf(decibels / 20.0)).round() as i64
 }
 
