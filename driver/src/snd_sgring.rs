@@ -177,13 +177,15 @@ impl SgringDriver {
 
         // Handlers before user space: the first open finds interrupts that work.
         vectors.request(pdev, c"snd-sgring", card.clone())?;
+        // Before the card has a ring of events: behind that, a failure has to take it away first.
+        let waking = Waking::new(card.clone())?;
         let registration = Self::go_live(&card, alsa).inspect_err(|_| {
             // The card must not write into a ring that is about to be freed.
             card.end_events();
             let _ = card.registers.reset();
         })?;
         Ok(Bound {
-            _waking: Waking::new(card.clone())?,
+            _waking: waking,
             card,
             registration,
         })
