@@ -26,10 +26,15 @@ pub(crate) struct Files<'a> {
     pub kernel: &'a Path,
     pub release: &'a str,
     pub dir: &'a Path,
+    /// QEMUs that had the guest before this one: what they have written is gone on with.
+    pub hops: u32,
 }
 
 /// Of what the guest takes for random, under icount.
 pub(crate) const SEED: &str = "1";
+
+/// The file in which one QEMU hands a guest on to the next.
+pub(crate) const HOP_STATE: &str = "hop.state";
 
 /// The folders in which Debian's packages put the firmware.
 const FIRMWARE: [&str; 2] = ["/usr/share/seabios", "/usr/share/qemu"];
@@ -78,9 +83,10 @@ pub(crate) fn build(
     argv.pair("-initrd", format!("/proc/self/fd/{}", fds.initrd));
     argv.pair("-append", kernel_line(config, files.release));
     argv.pair(
-        "-serial",
-        format!("file:{}", escape(&files.dir.join("serial.log"))?),
+        "-chardev",
+        log_file("serial", &files.dir.join("serial.log"), files.hops)?,
     );
+    argv.pair("-serial", "chardev:serial");
 
     argv.pair("-chardev", format!("socket,id=qmp,fd={}", fds.qmp));
     argv.pair("-mon", "chardev=qmp,mode=control");
@@ -117,11 +123,15 @@ pub(crate) fn build(
         );
         argv.pair("-device", "virtio-9p-pci,fsdev=share,mount_tag=share");
     }
-    sound(&mut argv, config, files.dir)?;
+    sound(&mut argv, config, files)?;
     for pattern in &config.trace {
         argv.pair("-trace", pattern);
     }
     argv.0.extend(config.qemu_args.iter().cloned());
+    if files.hops != 0 {
+        let state = escape(&files.dir.join(HOP_STATE))?;
+        argv.pair("-incoming", format!("file:{state}"));
+    }
     Ok(argv.0)
 }
 
@@ -138,7 +148,14 @@ fn kernel_line(config: &Config, release: &str) -> String {
     line
 }
 
-fn sound(argv: &mut Argv, config: &Config, dir: &Path) -> Result<(), Error> {
+/// A character device whose output goes to a file, behind what an earlier QEMU has put there.
+fn log_file(id: &str, path: &Path, hops: u32) -> Result<String, Error> {
+    let append = if hops == 0 { "" } else { ",append=on" };
+    Ok(format!("file,id={id},path={}{append}", escape(path)?))
+}
+
+fn sound(argv: &mut Argv, config: &Config, files: Files<'_>) -> Result<(), Error> {
+    let dir = files.dir;
     if config.card == Card::None {
         return Ok(());
     }
@@ -171,7 +188,7 @@ fn sound(argv: &mut Argv, config: &Config, dir: &Path) -> Result<(), Error> {
         Card::Sgring => {
             argv.pair(
                 "-chardev",
-                format!("file,id=tap,path={}", escape(&dir.join("tap.raw"))?),
+                log_file("tap", &dir.join("tap.raw"), files.hops)?,
             );
             let place = match config.machine {
                 Machine::Q35 => {
@@ -265,6 +282,7 @@ mod tests {
             kernel: Path::new("/k"),
             release: "7.3.4+deb13-amd64",
             dir: Path::new("/run,1"),
+            hops: 0,
         };
         let args = build(config, accel, files, FDS).unwrap();
         args.join(std::ffi::OsStr::new(" ")).into_string().unwrap()

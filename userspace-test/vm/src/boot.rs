@@ -10,6 +10,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use crate::accel::Accel;
 use crate::argv::{self, Fds, Files};
 use crate::config::{Config, Kernel, Sink, Stdin};
 use crate::error::{Error, Kind};
+use crate::hop::Luggage;
 use crate::initrd;
 use crate::layout::Layout;
 use crate::memory;
@@ -172,13 +175,14 @@ impl Vm {
         }
     }
 
-    fn greet(&mut self, pulse: &mut Pulse) -> Result<(), Error> {
+    pub(crate) fn greet(&mut self, pulse: &mut Pulse) -> Result<(), Error> {
         let Some(stream) = self.qmp_stream.take() else {
             return Ok(());
         };
-        let sender = self.sender.clone();
+        let (sender, left) = (self.sender.clone(), self.left.clone());
         let told = move |event: Option<&str>| {
             let _ = match event {
+                None if left.load(Ordering::Acquire) => Ok(()),
                 None => sender.send(Event::Gone),
                 Some("STOP") => sender.send(Event::Stopped),
                 Some(_) => Ok(()),
@@ -286,11 +290,17 @@ impl Parts<'_> {
         if config.tty {
             theirs.push(console_theirs.into());
         }
+        let luggage = config
+            .movable
+            .then(|| Luggage::pack(&theirs, self.layout, &self.release))
+            .transpose()
+            .map_err(|e| broken("dup", e))?;
         let qemu = self.layout.qemu();
         let files = Files {
             kernel: &self.layout.kernel(&self.release).join("vmlinuz"),
             release: &self.release,
             dir: dir.path(),
+            hops: 0,
         };
         let args = argv::build(config, self.accel, files, fds)?;
         let line = dir.join("qemu.cmd");
@@ -319,6 +329,8 @@ impl Parts<'_> {
             streams: Vec::new(),
             keys: None,
             terminal: None,
+            luggage,
+            left: Arc::new(AtomicBool::new(false)),
         };
         read_control(control, sender.clone());
         match vm.join_streams([stdin, stdout, stderr, console], &mark, &sender) {

@@ -170,6 +170,7 @@ pub struct Config {
     pub(crate) sound_server: bool,
     pub(crate) modparams: Vec<String>,
     pub(crate) load_driver: bool,
+    pub(crate) movable: bool,
     pub(crate) audiodev: Option<String>,
     pub(crate) rate: u32,
     pub(crate) device_props: Vec<String>,
@@ -219,6 +220,7 @@ impl Config {
             sound_server: false,
             modparams: Vec::new(),
             load_driver: true,
+            movable: false,
             audiodev: None,
             rate: 48_000,
             device_props: Vec::new(),
@@ -313,6 +315,13 @@ impl Config {
     #[must_use]
     pub fn modparam(mut self, param: impl Into<String>) -> Self {
         self.modparams.push(param.into());
+        self
+    }
+
+    /// Whether [`Vm::hop`](crate::Vm::hop) can move the guest to another QEMU.
+    #[must_use]
+    pub fn movable(mut self, movable: bool) -> Self {
+        self.movable = movable;
         self
     }
 

@@ -17,6 +17,7 @@ mod config;
 pub mod cpio;
 pub mod dmesg;
 mod error;
+mod hop;
 mod initrd;
 mod layout;
 mod listen;

@@ -34,7 +34,10 @@ impl Process {
         dir: &RunDir,
         theirs: Vec<OwnedFd>,
     ) -> std::io::Result<Self> {
-        let log = File::create(dir.join("qemu.log"))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join("qemu.log"))?;
         let parent = getpid();
         let mut command = Command::new(qemu);
         command

@@ -13,6 +13,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ use serde_json::json;
 use crate::accel::Accel;
 use crate::config::{Card, Config};
 use crate::error::{Error, Kind};
+use crate::hop::Luggage;
 use crate::layout::Layout;
 use crate::outcome::Outcome;
 use crate::process::Process;
@@ -34,7 +37,7 @@ use crate::tty;
 /// How often the main loop looks at what does not wake it.
 const TICK: Duration = Duration::from_millis(20);
 /// Host time for a guest to power off, or for QEMU to end once asked.
-const PARTING: Duration = Duration::from_secs(20);
+pub(crate) const PARTING: Duration = Duration::from_secs(20);
 /// The bytes before the first frame in the audio backend's wav file.
 const WAV_HEADER: u64 = 44;
 
@@ -70,6 +73,10 @@ pub struct Vm {
     pub(crate) streams: Vec<thread::JoinHandle<io::Result<()>>>,
     pub(crate) keys: Option<UnixStream>,
     pub(crate) terminal: Option<tty::Raw>,
+    /// Of a VM that can be moved.
+    pub(crate) luggage: Option<Luggage>,
+    /// Set before a QEMU hangs up that is not needed any more.
+    pub(crate) left: Arc<AtomicBool>,
 }
 
 impl Vm {

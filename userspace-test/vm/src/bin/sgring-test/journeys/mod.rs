@@ -19,6 +19,7 @@ mod machine;
 mod many;
 mod memory;
 mod module;
+mod moved;
 mod player;
 mod product;
 mod selftests;
@@ -46,6 +47,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(unplug::units());
     units.extend(sleep::units());
     units.extend(jack::units());
+    units.extend(moved::units());
     if layout.on_debug() {
         return units;
     }
