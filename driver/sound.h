@@ -46,6 +46,8 @@ static const unsigned int SGRING_CTL_ELEM_IFACE_PCM =
 	(__force unsigned int)SNDRV_CTL_ELEM_IFACE_PCM;
 static const unsigned int SGRING_PCM_STATE_RUNNING =
 	(__force unsigned int)SNDRV_PCM_STATE_RUNNING;
+static const unsigned int SGRING_PCM_STATE_XRUN =
+	(__force unsigned int)SNDRV_PCM_STATE_XRUN;
 static const unsigned int SGRING_PCM_STATE_DRAINING =
 	(__force unsigned int)SNDRV_PCM_STATE_DRAINING;
 static const unsigned int SGRING_PCM_STATE_OPEN =

@@ -181,7 +181,8 @@ bool sgring_ring_rw(SGRingStream *st, uint32_t frames)
 
         if (seg->flags & SGRING_SEG_SRAM && !bad) {
             sgring_sram_rw(st->card, addr, buf, n, dir);
-        } else if (bad || !sgring_dma(st->card, addr, buf, n, dir)) {
+        } else if (bad || !sgring_dma(st->card, sgring_fault_address(st, addr),
+                                      buf, n, dir)) {
             st->err_index = st->seg;
             st->err_addr = addr;
             return false;

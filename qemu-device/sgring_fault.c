@@ -136,6 +136,13 @@ uint64_t sgring_fault_position(SGRingStream *st)
     return st->shown;
 }
 
+/* Wherever it leads: only the bus knows. */
+uint64_t sgring_fault_address(SGRingStream *st, uint64_t addr)
+{
+    return sgring_fault_for(st) ?
+           addr + (uint64_t)st->card->faults.data_offset : addr;
+}
+
 /* The vector is the guest's choice: guarded like any tick of the card. */
 static void sgring_fault_vector(SGRingStream *st)
 {
@@ -217,6 +224,8 @@ static const SGRingFaultProperty sgring_fault_properties[] = {
           "That many of the next tables cannot be read"),
     FAULT("data-errors", "uint32", data_errors,
           "That many of the next bursts cannot be moved"),
+    FAULT("data-offset", "int64", data_offset,
+          "Data is moved from or to that many bytes beside where it is"),
     FAULT("status-errors", "uint32", status_errors,
           "That many of the next status lines cannot be written"),
     FAULT("reset-hangs", "bool", reset_hangs,

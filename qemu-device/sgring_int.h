@@ -250,6 +250,7 @@ typedef struct SGRingFaults {
     uint32_t torn;
     uint32_t sgt_errors;
     uint32_t data_errors;
+    int64_t data_offset;
     uint32_t status_errors;
 
     uint32_t overflows;         /* of the event ring */
@@ -569,6 +570,9 @@ static inline bool sgring_fault_stuck(const SGRingStream *st)
 
 /* The position that the status line is to tell. */
 uint64_t sgring_fault_position(SGRingStream *st);
+
+/* Where its data is moved from or to instead of @addr. */
+uint64_t sgring_fault_address(SGRingStream *st, uint64_t addr);
 
 /* Send the vector of @st as it is told to: now, late, or not at all. */
 void sgring_fault_notify(SGRingStream *st);

@@ -101,7 +101,7 @@ impl CardState {
             slots.push(Slot::new()?, GFP_KERNEL)?;
         }
         let status = binding.with(|dev| StatusLines::new(dev, streams as usize))?;
-        let events = Events::new(&binding, &registers, &capabilities)?;
+        let events = Events::new(&binding, &registers, &capabilities, &slots)?;
         // The DMA layer itself only knows after the first mapping.
         let trial = binding.with(|dev| ScatterRing::new(dev, 1, true, Some(&binding), None))?;
         let synced = trial.is_synced();

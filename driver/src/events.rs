@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The card's events: jacks that are plugged and unplugged.
+//! The card's events: jacks that are plugged and unplugged, streams that have failed.
 //!
 //! The interrupt handler only looks whether there may be news. They are read and told by a work item, since who
 //! is told may sleep. What the ring says is not believed further than it must be: an event that was lost, or
 //! rubbish, ends with a look at the JACKS register, and one run of the work item reads at most as many events
 //! as the ring has entries.
 //!
-//! Errors of streams come as events as well; what counts for those is the status line.
+//! That a stream has failed is in its status line, as a rule, and its own interrupt tells the sound core. The
+//! event counts where the card could not write that line; the register says whether it is still true.
 //!
 //! Lifetime: the ring is the device's and goes at unbind; the card must have let go of it before, by a reset
 //! after [`Events::end`]. The rest lives as long as the card.
@@ -34,7 +35,8 @@ use crate::{
         Capabilities,
         Registers, //
     },
-    seam, //
+    seam,
+    slot::Slot, //
 };
 use kernel::{
     new_mutex,
@@ -88,6 +90,8 @@ struct Reader {
     ring: SharedWords,
     entries: u32,
     jacks: Arc<Jacks>,
+    /// Of the card's streams, in its order.
+    slots: KVec<Arc<Slot>>,
     /// How many of [`JACKS`] the card has.
     count: u32,
     /// Number of the event to be looked for next; 0 while there is no ring. Written under `live`.
@@ -103,6 +107,7 @@ impl Events {
         binding: &Binding,
         registers: &Arc<Registers>,
         capabilities: &Capabilities,
+        streams: &[Arc<Slot>],
     ) -> Result<Option<Arc<Self>>> {
         if !capabilities.has(regs::SGRING_FEAT_EVENTS) || !capabilities.has(regs::SGRING_FEAT_JACK)
         {
@@ -117,11 +122,16 @@ impl Events {
         let words = entries.max(1) as usize * event::WORDS;
         let ring = binding.with(|dev| SharedWords::new(dev, words))?;
         let jacks = Jacks::new()?;
+        let mut slots = KVec::with_capacity(streams.len(), GFP_KERNEL)?;
+        for slot in streams {
+            slots.push(slot.clone(), GFP_KERNEL)?;
+        }
         let reader = try_pin_init!(Reader {
             registers: registers.clone(),
             ring,
             entries,
             jacks,
+            slots,
             count,
             next: Atomic::new(0),
             live <- new_mutex!(true),
@@ -158,6 +168,17 @@ impl Events {
         // An event that could not be written ends the ring: the card then says so without an event, and the
         // work item has to ask.
         if self.work.task().has_news(alone) {
+            self.work.queue();
+        }
+    }
+
+    /// Makes sure that the card still tells: what could not be written has ended the ring, and the interrupt
+    /// that says so may have got lost with it. Any context.
+    pub(crate) fn remind(&self) {
+        let reader = self.work.task();
+        if reader.next.load(Relaxed) != 0
+            && reader.registers.read(regs::SGRING_EVENT_COUNT) == Ok(0)
+        {
             self.work.queue();
         }
     }
@@ -224,6 +245,7 @@ impl Reader {
                     // In this order: what is told after that is found in the ring.
                     self.next.store(self.last()?.saturating_add(1), Relaxed);
                     self.look_at_jacks()?;
+                    self.look_at_streams();
                 }
             }
             seen = true;
@@ -257,9 +279,30 @@ impl Reader {
         Ok(())
     }
 
+    fn look_at_streams(&self) {
+        for stream in (0u32..).take(self.slots.len()) {
+            self.look_at_stream(stream);
+        }
+    }
+
+    /// Stops the substream of a stream that has failed.
+    fn look_at_stream(&self, stream: u32) {
+        if let Some(slot) = self.slots.get(stream as usize) {
+            slot.elapsed.stop_if(|| {
+                let registers = self.registers.stream(stream);
+                let state = registers.and_then(|regs| regs.read(regs::SGRING_S_STATE));
+                state == Ok(regs::SGRING_STATE_ERROR)
+            });
+        }
+    }
+
     fn tell(&self, event: Event) {
-        if event.kind == regs::SGRING_EVENT_JACK && event.index < self.count {
-            self.jacks.report(event.index, event.value != 0);
+        match event.kind {
+            regs::SGRING_EVENT_JACK if event.index < self.count => {
+                self.jacks.report(event.index, event.value != 0);
+            }
+            regs::SGRING_EVENT_ERROR => self.look_at_stream(event.index),
+            _ => {}
         }
     }
 }

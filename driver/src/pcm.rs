@@ -417,6 +417,9 @@ impl PcmOps for Pcm {
             };
             slot.will_tell(told);
             stream.tell(&told, 0)?;
+            if let Some(events) = &stream.card.events {
+                events.remind();
+            }
             // Last: until START there is no interrupt that could count in between.
             slot.reset_irqs();
             Ok(())

@@ -100,6 +100,21 @@ impl Elapsed {
         result
     }
 
+    /// Stops the stream, if it runs and `broken` says that it does so no more: state XRUN. `broken` is asked
+    /// under the PCM stream lock, with interrupts off: what it finds is true of the run that is stopped.
+    ///
+    /// Any context, with no lock held that is taken under the PCM stream lock.
+    pub(crate) fn stop_if(&self, broken: impl FnOnce() -> bool) {
+        let _ = self.locked(|substream| {
+            if substream.is_running() && broken() {
+                let xrun = sys::SGRING_PCM_STATE_XRUN as sys::snd_pcm_state_t;
+                // SAFETY: The substream is open and its stream lock held, by `Locked`; this is not inside of
+                // one of its callbacks. The only error is that it is not open.
+                unsafe { sys::snd_pcm_stop(substream.as_ptr(), xrun) };
+            }
+        });
+    }
+
     /// # Safety
     ///
     /// `substream` must be open and stay so until [`Self::detach`] has returned.

@@ -316,6 +316,19 @@ impl Locked<'_> {
         unsafe { core::ptr::addr_of!((*self.runtime()).channels).read_volatile() }
     }
 
+    pub(super) fn as_ptr(&self) -> *mut sys::snd_pcm_substream {
+        self.ptr
+    }
+
+    /// As `snd_pcm_running()`.
+    pub(super) fn is_running(&self) -> bool {
+        // SAFETY: By the type invariant; the state is covered by the stream lock.
+        let (direction, state) = unsafe { ((*self.ptr).stream, (*self.runtime()).state) };
+        state == sys::SGRING_PCM_STATE_RUNNING as sys::snd_pcm_state_t
+            || direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int
+                && state == sys::SGRING_PCM_STATE_DRAINING as sys::snd_pcm_state_t
+    }
+
     /// Whether it plays and is of a card that ends a drain by itself.
     pub(super) fn wants_drain_trigger(&self) -> bool {
         // SAFETY: By the type invariant.

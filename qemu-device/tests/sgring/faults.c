@@ -258,6 +258,26 @@ static void test_position(void)
     card_free(c);
 }
 
+/* [D-164]: data that is beside where it is said to be, and nowhere at all. */
+static void test_data_offset(void)
+{
+    Card *c = card_silent("");
+    g_autofree char *nowhere = g_strdup_printf("%" PRId64, INT64_C(1) << 44);
+    uint64_t t0 = running(c);
+
+    card_set(c, "fault-data-offset", "-4096");
+    advance_to(c, due(t0, 48, 48000));
+    assert_stream(c, 0, RUNNING, NONE);
+    card_set(c, "fault-data-offset", nowhere);
+    advance_to(c, due(t0, 96, 48000));
+    assert_stream(c, 0, ERROR, DMA_DATA);
+    g_assert_cmphex(rdq(c, sreg(0, SGRING_S_ERR_ADDR)), ==, RING + 48 * 4);
+    g_assert_true(interrupted(c, 0));
+    card_set(c, "fault-data-offset", "0");
+    assert_sound(c);
+    card_free(c);
+}
+
 /* [D-159] [D-160] [D-161]: DMA that fails, once. */
 static void test_dma_errors(void)
 {
@@ -338,6 +358,7 @@ void sgring_faults_tests(void)
     qtest_add_func("/sgring/fault-stuck", test_stuck);
     qtest_add_func("/sgring/fault-irqs", test_irqs);
     qtest_add_func("/sgring/fault-position", test_position);
+    qtest_add_func("/sgring/fault-data-offset", test_data_offset);
     qtest_add_func("/sgring/fault-dma-errors", test_dma_errors);
     qtest_add_func("/sgring/fault-reset-hangs", test_reset_hangs);
     qtest_add_func("/sgring/fault-event-overflows", test_event_overflows);

@@ -141,6 +141,7 @@ impl Vm {
         while !(settled && open == 0) {
             match self.next(deadline)? {
                 None => {
+                    self.look_closer();
                     return Err(Error::new(
                         Kind::Timeout,
                         format!(
@@ -276,6 +277,31 @@ impl Vm {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Keeps what the machine is at, in a guest that does not come to an end: twice, to tell one that waits from
+    /// one that goes round in circles.
+    fn look_closer(&mut self) {
+        let mut seen = String::new();
+        for look in [
+            "info status",
+            "info registers",
+            "info lapic",
+            "info pic",
+            "info registers",
+        ] {
+            let asked = json!({ "command-line": look });
+            let Some(Ok(said)) = self
+                .qmp
+                .as_mut()
+                .map(|qmp| qmp.execute("human-monitor-command", asked))
+            else {
+                seen.push_str("QEMU does not answer\n");
+                break;
+            };
+            seen.push_str(&format!("== {look}\n{}", said.as_str().unwrap_or_default()));
+        }
+        let _ = std::fs::write(self.dir.join("machine.txt"), seen);
     }
 
     /// The story of a QEMU that ended by itself.

@@ -10,6 +10,7 @@ mod bench;
 mod cards;
 mod channels;
 mod desktop;
+mod errors;
 mod exact;
 mod formats;
 mod hear;
@@ -48,6 +49,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(sleep::units());
     units.extend(jack::units());
     units.extend(moved::units());
+    units.extend(errors::units());
     if layout.on_debug() {
         return units;
     }

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use sgring_signal::Generator;
@@ -35,6 +35,12 @@ fn number(name: &str, default: impl FnOnce() -> u64) -> Result<u64, String> {
         Ok(text) => text.parse().map_err(|e| format!("{name}={text}: {e}")),
         Err(_) => Ok(default()),
     }
+}
+
+/// A seed.
+fn any() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::from(now.subsec_micros()))
 }
 
 pub fn units() -> Vec<Unit> {
@@ -79,7 +85,7 @@ fn journey(
     rec: &mut Recorder<'_>,
 ) -> Result<(), String> {
     let hops = number("SGRING_HOPS", || 24)?;
-    let seed = number("SGRING_SEED", || u64::from(std::process::id()))?;
+    let seed = number("SGRING_SEED", any)?;
     let dir = folder(context, name)?;
     let clip: Vec<u8> = seeded(22, 48_000, 2, FRAMES)
         .samples
