@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every number of channels, in formats of different width, through the tap.
+//! Every number of channels and every format, each clip twice, one behind the other, through the tap.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,14 @@ use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
 
 const CHANNELS: usize = 32;
-/// What `aplay` calls them, and bytes of a sample; signed or floating point, whose silence is zero.
-const FORMATS: [(&str, usize); 4] = [
-    ("S16_LE", 2),
-    ("S24_3LE", 3),
-    ("S32_LE", 4),
-    ("FLOAT_LE", 4),
+/// What `aplay` calls them, bytes of a sample, and of what bytes silence is.
+const FORMATS: [(&str, usize, u8); 6] = [
+    ("S16_LE", 2, 0),
+    ("S24_3LE", 3, 0),
+    ("U8", 1, 0x80),
+    ("S32_LE", 4, 0),
+    ("FLOAT_LE", 4, 0),
+    ("S24_LE", 4, 0),
 ];
 /// Frames; `aplay` fills up the last one with silence.
 const PERIOD: usize = 240;
@@ -60,13 +62,13 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let mut script = String::new();
     let mut expected = Vec::new();
     for channels in 1..=CHANNELS {
-        let (format, sample) = FORMATS[channels % FORMATS.len()];
+        let (format, sample, silence) = FORMATS[channels % FORMATS.len()];
         let frame = channels * sample;
         let bytes = noise(channels, FRAMES * frame);
         let path = dir.join(format!("{channels}.raw"));
         std::fs::write(&path, &bytes).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut whole = bytes;
-        whole.resize(FRAMES.next_multiple_of(PERIOD) * frame, 0);
+        whole.resize(FRAMES.next_multiple_of(PERIOD) * frame, silence);
         for access in ["", "-M"] {
             let _ = writeln!(
                 script,
