@@ -23,7 +23,7 @@ use crate::{Context, Shard, Unit};
 /// Host time for all of it, and more for each hop.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PER_HOP: Duration = Duration::from_secs(20);
-/// Host time for which the guest runs between two hops, at most.
+/// Host time for which the guest runs between two hops, at most, us.
 const LEG: u64 = 120_000;
 /// 0.15 s, and no whole number of any period.
 const FRAMES: u64 = 7_207;
@@ -95,10 +95,16 @@ fn journey(
     let path = dir.join("clip.raw");
     std::fs::write(&path, &clip).map_err(|e| format!("{}: {e}", path.display()))?;
     let patience = PATIENCE + PER_HOP * u32::try_from(hops).unwrap_or(u32::MAX);
+    // A debug kernel takes longer to come to anything, and more memory.
+    let (leg_us, mib) = if context.layout.on_debug() {
+        (8 * LEG, 768)
+    } else {
+        (LEG, 384)
+    };
     let config = Config::new(["/opt/moved /clips/clip.raw"])
         .name(name)
         .icount(true)
-        .mem_mib(384)
+        .mem_mib(mib)
         .movable(true)
         .audiodev("none")
         .timeout(patience)
@@ -112,7 +118,7 @@ fn journey(
         run.display()
     );
     let legs = Generator::new(seed, 1).frames::<i32>(0, u64::MAX / 2);
-    let legs = legs.map(|leg| Duration::from_micros(u64::from(leg.unsigned_abs()) % LEG));
+    let legs = legs.map(move |leg| Duration::from_micros(u64::from(leg.unsigned_abs()) % leg_us));
     let twice = work(&mut vm, hops, Box::new(legs)).map_err(|e| format!("{e}; {which}"))?;
     unplug(&mut vm)?;
     let outcome = vm.wait().map_err(|e| format!("{e}; {which}"))?;
