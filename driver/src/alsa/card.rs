@@ -56,9 +56,11 @@ pub(crate) struct Names {
 ///
 /// * `card` is valid and not registered; its `private_data` is an `Arc<D>`.
 /// * Who has the addresses of its jacks is in `jacks`, to be emptied before the card goes.
+/// * `pcms` are valid and the card's.
 pub(crate) struct Card<D: Send + Sync + 'static> {
     card: NonNull<sys::snd_card>,
     pub(super) jacks: Option<Arc<Jacks>>,
+    pcms: KVec<NonNull<sys::snd_pcm>>,
     _data: PhantomData<Arc<D>>,
 }
 
@@ -135,6 +137,7 @@ impl<D: Send + Sync + 'static> Card<D> {
         Ok(Self {
             card,
             jacks: None,
+            pcms: KVec::new(),
             _data: PhantomData,
         })
     }
@@ -146,7 +149,7 @@ impl<D: Send + Sync + 'static> Card<D> {
     /// Adds PCM device `device` with the given numbers of substreams of at most `channels` channels, whose rings
     /// the core accesses as `access` says.
     pub(crate) fn add_pcm<T: PcmOps<Card = D>>(
-        &self,
+        &mut self,
         id: &'static CStr,
         device: u32,
         playback: u32,
@@ -166,6 +169,9 @@ impl<D: Send + Sync + 'static> Card<D> {
                 &mut pcm,
             )
         })?;
+        // INVARIANT: Just made; it lives as long as the card.
+        self.pcms
+            .push(NonNull::new(pcm).ok_or(ENOMEM)?, GFP_KERNEL)?;
         for (direction, substreams) in [
             (sys::SNDRV_PCM_STREAM_PLAYBACK, playback),
             (sys::SNDRV_PCM_STREAM_CAPTURE, capture),
@@ -183,10 +189,32 @@ impl<D: Send + Sync + 'static> Card<D> {
         Ok(())
     }
 
+    /// Takes the device nodes of PCMs away after the registration of the card has failed.
+    ///
+    /// A PCM has one for each direction. Where the second cannot be made, `snd_pcm_dev_register()` leaves the
+    /// first, and since the PCM does not count as registered the core never comes back to it: user space could
+    /// open a PCM that was freed, and no card could have that number again.
+    fn unregister_pcms(&self) {
+        for pcm in &self.pcms {
+            let pcm = pcm.as_ptr();
+            // SAFETY: Valid by the type invariant; these two do not change.
+            let nodes = unsafe { [(*pcm).streams[0].dev, (*pcm).streams[1].dev] };
+            for node in nodes.into_iter().filter(|node| !node.is_null()) {
+                // SAFETY: A device that the core has initialized. One that is not registered, or by now not
+                // any more, is looked for and not found.
+                unsafe { sys::snd_unregister_device(node) };
+            }
+        }
+    }
+
     /// Makes the card known to user space.
     pub(crate) fn register(mut self) -> Result<Registration> {
         // SAFETY: The card is valid and complete.
-        to_result(unsafe { sys::snd_card_register(self.card.as_ptr()) })?;
+        let registered = to_result(unsafe { sys::snd_card_register(self.card.as_ptr()) });
+        if registered.is_err() {
+            self.unregister_pcms();
+        }
+        registered?;
         // INVARIANT: Just registered. `self` is not dropped: the registration owns the card now.
         let registration = Registration {
             card: self.card,
@@ -200,9 +228,9 @@ impl<D: Send + Sync + 'static> Card<D> {
 impl<D: Send + Sync + 'static> Drop for Card<D> {
     fn drop(&mut self) {
         end_of(&self.jacks);
-        // Not `snd_card_free()`, which waits for the last reference: where a registration has failed half way, the
-        // core keeps one for ever (a PCM whose capture device had no memory leaves the playback device).
-        // SAFETY: Valid by the type invariant. Calls `private_free`, now or when that reference goes.
+        // Not `snd_card_free()`, which waits until user space has closed what it has opened of a card that was
+        // registered for a moment.
+        // SAFETY: Valid by the type invariant. Calls `private_free`, now or when the last file is closed.
         unsafe { sys::snd_card_free_when_closed(self.card.as_ptr()) };
     }
 }

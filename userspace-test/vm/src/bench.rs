@@ -75,6 +75,10 @@ pub struct Extent {
     pub windows: Vec<usize>,
     /// Values of a series.
     pub rounds: usize,
+    /// Frames of the periods at whose ends a client is woken up.
+    pub periods: Vec<usize>,
+    /// How often.
+    pub wakeups: usize,
 }
 
 impl Extent {
@@ -89,6 +93,8 @@ impl Extent {
             moved: [4, 16, 64, 256, 1024].map(|n| n * KIB).to_vec(),
             windows: vec![1, 16, 256, 16384],
             rounds: 7,
+            periods: vec![32, 64, 128, 240, 256, 441, 480, 512, 1000, 1024],
+            wakeups: 1000,
         }
     }
 
@@ -100,6 +106,8 @@ impl Extent {
             moved: vec![4 << 10, 64 << 10],
             windows: Vec::new(),
             rounds: 3,
+            periods: vec![32, 441, 1024],
+            wakeups: 100,
         }
     }
 
@@ -111,6 +119,8 @@ impl Extent {
             moved: vec![4 << 10],
             windows: Vec::new(),
             rounds: 2,
+            periods: vec![240],
+            wakeups: 4,
         }
     }
 }
@@ -286,6 +296,33 @@ impl Part {
         }
     }
 
+    /// How evenly a client is woken up.
+    #[must_use]
+    pub fn wakeups(extent: &Extent) -> Self {
+        let mut expected = Vec::from(clock());
+        for period in &extent.periods {
+            for client in ["ring", "nanosleep"] {
+                expected.push(Expected(
+                    "wake.deviation",
+                    vec![("period", period.to_string()), ("client", client.into())],
+                ));
+            }
+        }
+        Self {
+            about: "wakeups at the ends of periods, beside a timer's",
+            name: "wakeups",
+            card: Card::Sgring,
+            program: "wake_deviation",
+            words: vec![
+                format!("periods={}", list(&extent.periods)),
+                format!("wakeups={}", extent.wakeups),
+            ],
+            modparam: None,
+            rounds: extent.wakeups,
+            expected,
+        }
+    }
+
     /// What to boot: the program is in the guest's memory, and so is all that it reads.
     #[must_use]
     pub fn config(&self, layout: &Layout) -> Config {
@@ -413,6 +450,7 @@ mod tests {
             Part::rings(&extent),
             Part::hda(&extent),
             Part::moves(&extent),
+            Part::wakeups(&extent),
         ] {
             let all = whole(&part);
             assert_eq!(part.check(&all), Ok(()));

@@ -102,7 +102,12 @@ fn labels(layout: &Layout) -> Result<[(&'static str, String); 2], Error> {
 
 fn measure(layout: &Layout, stopper: &Stopper, extent: &Extent) -> Result<Vec<Series>, Error> {
     let labels = labels(layout)?;
-    let parts = [Part::rings(extent), Part::hda(extent), Part::moves(extent)];
+    let parts = [
+        Part::rings(extent),
+        Part::hda(extent),
+        Part::moves(extent),
+        Part::wakeups(extent),
+    ];
     let mut all = Vec::new();
     for (number, part) in (1..).zip(&parts) {
         println!("{number} of {}: {}", parts.len(), part.about);

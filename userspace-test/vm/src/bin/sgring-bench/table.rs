@@ -152,6 +152,40 @@ pub fn tables(all: &[Series]) -> String {
         &MOVES,
         &found.sizes("move."),
     ));
+    text + &wakeups(found)
+}
+
+/// How far wakeups are off their grid: half of them at most, all but one in a hundred, all.
+fn wakeups(found: Found<'_>) -> String {
+    let mut text = String::new();
+    for series in found.all("wake.deviation", &[]) {
+        if text.is_empty() {
+            text.push_str(&format!(
+                "\nwakeups at the ends of periods, off an even grid: {}, of {}\n  {:6}  {:9}  {:>9}  {:>9}  {:>9}\n",
+                series.unit(),
+                series.values().len(),
+                "period",
+                "client",
+                "median",
+                "99 %",
+                "worst"
+            ));
+        }
+        let mut values = series.values().to_vec();
+        values.sort_unstable();
+        let part = |percent: usize| {
+            let at = (values.len() * percent).div_ceil(100).saturating_sub(1);
+            values.get(at).copied().map_or_else(String::new, thousands)
+        };
+        text.push_str(&format!(
+            "  {:>6}  {:9}  {:>9}  {:>9}  {:>9}\n",
+            series.get("period").unwrap_or_default(),
+            series.get("client").unwrap_or_default(),
+            part(50),
+            part(99),
+            part(100)
+        ));
+    }
     text
 }
 

@@ -159,6 +159,7 @@ pub fn lines(all: &[Series]) -> String {
     ));
     text.push_str(&largest(&sizes));
     text.push_str(&held_up(found));
+    text.push_str(&punctual(found));
     text.push_str(&ratios(found, &ours, &sizes));
     text
 }
@@ -183,6 +184,34 @@ fn held_up(found: Found<'_>) -> String {
         .collect();
     at_most(
         "a ring of up to 64 KiB that moves holds its writer up for less than 5 ms",
+        "ns",
+        &points,
+    )
+}
+
+/// The worst wakeup at each period, against a timer's worst on the same grid.
+fn punctual(found: Found<'_>) -> String {
+    const AT_ALL: u64 = 3_000;
+    const BEYOND_A_TIMER: u64 = 1_000;
+    let worst = |period: &str, client: &str| {
+        let labels = [("period", period), ("client", client)];
+        let series = found.all("wake.deviation", &labels).next()?;
+        series.values().iter().max().copied()
+    };
+    let points: Vec<_> = found
+        .all("wake.deviation", &[("client", "ring")])
+        .filter_map(|series| {
+            let period = series.get("period")?;
+            let timer = worst(period, "nanosleep")?;
+            Some(Point {
+                at: format!("periods of {period}"),
+                value: worst(period, "ring")?,
+                limit: AT_ALL.max(timer + BEYOND_A_TIMER) as f64,
+            })
+        })
+        .collect();
+    at_most(
+        "no wakeup is off by more than 3 us, or a timer's worst on the same grid and 1 us",
         "ns",
         &points,
     )

@@ -16,6 +16,10 @@ pub fn units() -> Vec<Unit> {
         Planned::new("bench-hda", "M8: so it does for a card that is not ours"),
         Planned::new("bench-moves", "M17: move_cost gives every series, complete"),
         Planned::new(
+            "bench-wakeups",
+            "DESIGN 6: wake_deviation gives every series, complete",
+        ),
+        Planned::new(
             "bench-file",
             "all of them are a file that its reader takes, each series once",
         ),
@@ -44,6 +48,7 @@ fn measure(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         ("bench-rings", Part::rings(&extent)),
         ("bench-hda", Part::hda(&extent)),
         ("bench-moves", Part::moves(&extent)),
+        ("bench-wakeups", Part::wakeups(&extent)),
     ] {
         let marked = name == "bench-hda";
         let mut config = part.config(&context.layout);

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How far from an even grid a client is woken up, at the end of each period.
+//!
+//! The client has a mapped ring of four periods at 48 kHz, waits in `poll()` and reads the clock when it returns.
+//! Wakeup k belongs at k periods from a start that is chosen so that as many are early as are late; a value is by
+//! how much one is off, early or late. Beside it a client that has no card at all, and waits for the same times by
+//! `clock_nanosleep()`: what the kernel's timers and its scheduler have in it. Both go first (`SCHED_FIFO`).
+//!
+//! Each goes by the clock that paces it: the timer's client by `CLOCK_MONOTONIC`, the card's by the raw one, since
+//! the kernel steers the other, soon after boot by 60 millionths.
+//!
+//! Arguments: `periods=FRAMES,…`, `wakeups=N`.
+#![allow(unsafe_code)]
+
+use cpal_alsa_mmap::sys::{Access, ControlPage, SwParams, SyncRequest};
+use sgring_bench::priority;
+use sgring_bench::series::Series;
+use sgring_bench::stopwatch::Stopwatch;
+use sgring_bench::words::Words;
+use sgring_suite::card::{self, Config};
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+const RATE: u64 = 48_000;
+const SECOND: u64 = 1_000_000_000;
+/// Wakeups before the first that counts.
+const WARM_UP: usize = 8;
+const WAKEUPS: usize = 1000;
+/// Guest time before the first measurement. For about 0.2 s after boot all wakeups, a timer's too, come later than
+/// they belong, at first by 13 us and then by less and less.
+const SETTLE: Duration = Duration::from_secs(1);
+
+fn main() -> io::Result<()> {
+    let words = Words::of_program(&["periods", "wakeups"])?;
+    let wakeups = words.numbers("wakeups")?.first().map_or(WAKEUPS, |&n| n);
+    let stopwatch = Stopwatch::new();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    priority::first()?;
+    for series in stopwatch.series() {
+        series
+            .label("program", "wake_deviation")
+            .label("kernel", release.trim())
+            .print()?;
+    }
+    thread::sleep(SETTLE);
+    for period in words.numbers("periods")? {
+        eprintln!("periods of {period} frames");
+        for (client, times) in [
+            ("ring", by_ring(period, wakeups)?),
+            ("nanosleep", by_timer(period as u64, wakeups)?),
+        ] {
+            let mut series = Series::new("wake.deviation", "ns")
+                .label("program", "wake_deviation")
+                .label("clock", stopwatch.clock())
+                .label("kernel", release.trim())
+                .label("client", client)
+                .label("period", period);
+            for value in deviations(period as u64, &times) {
+                series.push(value);
+            }
+            series.print()?;
+        }
+    }
+    Ok(())
+}
+
+/// Where `periods` periods of `period` frames end, ns.
+fn grid(period: u64, periods: usize) -> u64 {
+    // Frames of an hour, in ns, have room in 64 bits.
+    period * periods as u64 * SECOND / RATE
+}
+
+/// Clock readings at the ends of periods. An xrun is an error.
+fn by_ring(period: usize, wakeups: usize) -> io::Result<Vec<u64>> {
+    let frames = u32::try_from(period).map_err(io::Error::other)?;
+    let config = Config {
+        access: Access::MmapInterleaved,
+        ..Config::stereo(frames, 4)
+    };
+    let pcm = card::open()?;
+    config.apply(&pcm)?;
+    let mut params = SwParams::new(config.frames(), u64::from(frames));
+    params.start_threshold = i64::MAX as u64;
+    pcm.sw_params(&params)?;
+    pcm.prepare()?;
+    let _window = config.map(&pcm)?;
+    let control = ControlPage::new(&pcm)?;
+    let mut written = config.frames();
+    control.set_appl_ptr(written);
+    pcm.sync_ptr(SyncRequest::default())?;
+    pcm.start()?;
+    let mut times = Vec::with_capacity(wakeups);
+    for wakeup in 0..WARM_UP + wakeups {
+        let events = pcm.poll(None)?;
+        let now = now(libc::CLOCK_MONOTONIC_RAW)?;
+        if events & libc::POLLERR != 0 {
+            return Err(io::Error::other(format!("an xrun in period {wakeup}")));
+        }
+        written += period as u64;
+        control.set_appl_ptr(written);
+        if wakeup >= WARM_UP {
+            times.push(now);
+        }
+    }
+    pcm.drop_frames()?;
+    Ok(times)
+}
+
+/// Clock readings of a client that is woken up by a timer.
+fn by_timer(period: u64, wakeups: usize) -> io::Result<Vec<u64>> {
+    let origin = now(libc::CLOCK_MONOTONIC)?;
+    let mut times = Vec::with_capacity(wakeups);
+    for wakeup in 1..=WARM_UP + wakeups {
+        let until = origin + grid(period, wakeup);
+        let until = libc::timespec {
+            tv_sec: (until / SECOND) as libc::time_t,
+            tv_nsec: (until % SECOND) as libc::c_long,
+        };
+        // SAFETY: The record is ours, and what is left of the time is not asked for.
+        let error = unsafe {
+            libc::clock_nanosleep(
+                libc::CLOCK_MONOTONIC,
+                libc::TIMER_ABSTIME,
+                &raw const until,
+                std::ptr::null_mut(),
+            )
+        };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        if wakeup > WARM_UP {
+            times.push(now(libc::CLOCK_MONOTONIC)?);
+        }
+    }
+    Ok(times)
+}
+
+/// A clock's reading, ns.
+fn now(clock: libc::clockid_t) -> io::Result<u64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: The record is ours.
+    match unsafe { libc::clock_gettime(clock, &raw mut time) } {
+        0 => Ok(time.tv_sec as u64 * SECOND + time.tv_nsec as u64),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// By how much each is off the grid, ns.
+fn deviations(period: u64, times: &[u64]) -> Vec<u64> {
+    let late: Vec<i128> = times
+        .iter()
+        .enumerate()
+        .map(|(wakeup, &time)| i128::from(time) - i128::from(grid(period, wakeup)))
+        .collect();
+    let mut sorted = late.clone();
+    sorted.sort_unstable();
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    late.iter()
+        .map(|late| u64::try_from((late - middle).unsigned_abs()).unwrap_or(u64::MAX))
+        .collect()
+}
