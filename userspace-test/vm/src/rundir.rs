@@ -10,6 +10,7 @@
 //! | `status` | `exit N`, or `error` and the reason |
 //! | `capture.wav` | what the card played, as the audio backend got it |
 //! | `tap.raw` | the bytes that the card fetched (sgring only) |
+//! | `machine.txt` | registers and interrupt controllers of a guest that took too long |
 
 use std::fs::File;
 use std::io;
