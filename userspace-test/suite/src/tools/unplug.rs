@@ -19,7 +19,7 @@ use sgring_suite::slot;
 use sgring_suite::tap::{self, Outcome, Stop, Test, expect, note};
 use sgring_suite::uevent::Uevents;
 use sgring_suite::window::{Window, page};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -87,6 +87,10 @@ const PAGES: usize = 16;
 /// Guest time in which a hang shows; a removal takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Guest time, ms, in which a guest must begin to let go of the card; the host's part is in it, and guest time
+/// that is skipped.
+const DEAF: i32 = 300_000;
+
 /// How the card goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
@@ -138,7 +142,10 @@ impl Leaving {
 
     /// Waits until the card is disconnected, and on until it is removed, for which nobody is waited for.
     fn wait(mut self, device: &Path) -> Outcome {
-        let events = gone::poll(self.control.as_raw_fd(), -1)?;
+        let events = gone::poll(self.control.as_raw_fd(), DEAF)?;
+        if events == 0 {
+            return Err(Stop::Fail(deaf()));
+        }
         let start = Instant::now();
         ensure!(
             events == libc::POLLERR | libc::POLLNVAL,
@@ -156,10 +163,31 @@ impl Leaving {
             took.as_micros()
         ));
         ensure!(took < PATIENCE, "removing took {took:?}");
-        ensure!(!device.exists(), "the device is still there");
+        // It is told of just before its folder goes.
+        while device.exists() {
+            ensure!(start.elapsed() < PATIENCE, "the device is still there");
+            std::thread::yield_now();
+        }
         ensure!(card::number().is_err(), "the card is still there");
         Ok(())
     }
+}
+
+/// What there is to know of a guest that does not let go of its card: whether it was asked, and, in the kernel's
+/// log, who waits for what.
+fn deaf() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let interrupts = read("/proc/interrupts");
+    let asked = interrupts
+        .lines()
+        .find(|line| line.ends_with("acpi"))
+        .unwrap_or("none");
+    let gpe = read("/sys/firmware/acpi/interrupts/gpe01");
+    for task in ["w", "t"] {
+        // Without it the log says less.
+        let _ = fs::write("/proc/sysrq-trigger", task);
+    }
+    format!("nobody disconnects the card; ACPI interrupts: {asked}; of hot-plug: {gpe}")
 }
 
 fn wait_removed(events: &Uevents, device: &Path) -> io::Result<()> {
