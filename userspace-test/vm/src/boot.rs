@@ -330,6 +330,7 @@ impl Parts<'_> {
             keys: None,
             terminal: None,
             luggage,
+            nudged: Instant::now(),
             left: Arc::new(AtomicBool::new(false)),
         };
         read_control(control, sender.clone());

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// How often the patience of a caller is asked for.
 const GLANCE: Duration = Duration::from_millis(50);
+/// Host time between two nudges.
+pub(crate) const NUDGE: Duration = Duration::from_secs(1);
 
 /// One connection. Events are kept until somebody asks for them.
 #[derive(Debug)]
@@ -96,6 +98,16 @@ impl Qmp {
         }
     }
 
+    /// Gives QEMU's main loop something to do, and waits for nothing.
+    ///
+    /// # Errors
+    /// A lost connection.
+    pub(crate) fn nudge(&mut self) -> io::Result<()> {
+        let line = json!({ "execute": "query-status", "id": "nudge" });
+        // Nobody asks for the answer: whoever waits for another passes over it.
+        writeln!(self.stream, "{line}")
+    }
+
     /// The next event of this name, from now or from before.
     ///
     /// # Errors
@@ -106,7 +118,14 @@ impl Qmp {
             return Ok(self.events.remove(at));
         }
         loop {
-            let value = self.receive(deadline)?;
+            let value = match self.receive(deadline.min(Instant::now() + NUDGE)) {
+                // What the event waits for may wait for that.
+                Err(e) if e.kind() == io::ErrorKind::TimedOut && Instant::now() < deadline => {
+                    self.nudge()?;
+                    continue;
+                }
+                value => value?,
+            };
             if value["event"] == name {
                 return Ok(value);
             }

@@ -28,7 +28,7 @@ use crate::hop::Luggage;
 use crate::layout::Layout;
 use crate::outcome::Outcome;
 use crate::process::Process;
-use crate::qmp::Qmp;
+use crate::qmp::{NUDGE, Qmp};
 use crate::rundir::RunDir;
 use crate::stopper::Stopper;
 use crate::story;
@@ -75,6 +75,7 @@ pub struct Vm {
     pub(crate) terminal: Option<tty::Raw>,
     /// Of a VM that can be moved.
     pub(crate) luggage: Option<Luggage>,
+    pub(crate) nudged: Instant,
     /// Set before a QEMU hangs up that is not needed any more.
     pub(crate) left: Arc<AtomicBool>,
 }
@@ -240,10 +241,28 @@ impl Vm {
             if self.stopper.stopped() {
                 return Err(Error::new(Kind::Interrupted, "interrupted"));
             }
+            self.nudge();
             self.look_for_audio();
             if deadline.is_some_and(|d| Instant::now() >= d) {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Sees to it that guest time goes on, under icount: to be called now and then by who waits for the guest.
+    ///
+    /// With `-icount sleep=off` it is QEMU's main loop that skips the time in which the guest is idle, once it is
+    /// woken up for that. Seldom, it is not: main loop and processor then wait for each other, for ever, in a
+    /// guest that has only to wait for its next timer. Whatever wakes the main loop mends it, at the same instant
+    /// of guest time.
+    pub fn nudge(&mut self) {
+        if !self.config.icount || self.nudged.elapsed() < NUDGE {
+            return;
+        }
+        self.nudged = Instant::now();
+        if let Some(qmp) = &mut self.qmp {
+            // A QEMU that is gone is noticed elsewhere.
+            let _ = qmp.nudge();
         }
     }
 

@@ -74,6 +74,7 @@ pub fn run(
     let mut served = Ok(());
     // Nothing is asked any more: done, or a guest that has gone wrong, of which `wait` tells.
     while Instant::now() < deadline {
+        vm.nudge();
         let word = match asked.recv_timeout(GLANCE) {
             Ok(word) if word == "done" => break,
             Ok(word) => Some(word),
