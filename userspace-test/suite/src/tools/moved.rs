@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Plays the clip that the first argument names (raw, S16, stereo, 48 kHz) again and again, each time another way,
-//! until a plug is pulled out of the line output: a guest that is moved from one QEMU to the next meanwhile.
+//! until a plug is pulled out of the line output: a guest that is moved from one QEMU to the next meanwhile. With a
+//! second argument, `recording`, it hears itself by the loopback every other time.
 //!
 //! A journey runs this, moves the guest, pulls the plug, and judges what the card has fetched: the clip, so many
 //! times as this says, and nothing else.
@@ -44,13 +45,15 @@ fn clip() -> &'static [u8] {
 
 fn never_noticed() -> Outcome {
     let plug = Control::named(Interface::Card, "Line Out Jack", 0)?;
+    let records = std::env::args().nth(2).as_deref() == Some("recording");
     let mut rounds = 0;
     while plug.get()? == 1 {
         // In main memory, and in the card's.
         let memory = Control::of("Ring Memory Playback Enum", 0)?;
         memory.set(u32::from(rounds % 4 >= 2))?;
         let result = match rounds % 2 {
-            0 => recorded(),
+            0 if records => recorded(),
+            0 => written(),
             _ => mapped([32, 240, 441, 1024][rounds / 2 % 4]),
         };
         result.map_err(|stop| match stop {
@@ -72,6 +75,19 @@ fn ended(pcm: &Pcm) -> Outcome {
         status.hw_ptr
     );
     Ok(())
+}
+
+fn written() -> Outcome {
+    let config = Config::stereo(480, 8);
+    let pcm = config.prepare()?;
+    let (head, rest) = clip().split_at(config.bytes());
+    pcm.writei(head)?;
+    pcm.start()?;
+    for piece in rest.chunks(config.bytes() / 8) {
+        pcm.writei(piece)?;
+    }
+    pcm.drain()?;
+    ended(&pcm)
 }
 
 /// Written, and read back by way of the loopback, in lock step.
