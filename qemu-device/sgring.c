@@ -21,6 +21,7 @@
 #include "hw/pci/pcie.h"
 #include "hw/qdev-properties.h"
 #include "hw/qdev-properties-system.h"
+#include "system/runstate.h"
 #include "sgring_int.h"
 #include "trace.h"
 
@@ -106,6 +107,27 @@ static void sgring_forget_sram(SGRingState *s)
     }
 }
 
+/*
+ * A machine that is stopped may be saved.  Under icount QEMU may run a timer
+ * that is due even then, behind the back of who saves: what such a burst has
+ * moved would be moved again by who loads, or be missing in its memory.
+ */
+static void sgring_run_state(void *opaque, bool running, RunState state)
+{
+    SGRingState *s = opaque;
+    uint32_t i;
+
+    for (i = 0; i < s->num_streams; i++) {
+        SGRingStream *st = &s->streams[i];
+
+        if (!running) {
+            timer_del(&st->timer);
+        } else if (sgring_moving(st)) {
+            sgring_arm(st);
+        }
+    }
+}
+
 static void sgring_realize(PCIDevice *pdev, Error **errp)
 {
     SGRingState *s = SGRING(pdev);
@@ -175,6 +197,7 @@ static void sgring_realize(PCIDevice *pdev, Error **errp)
     for (i = 0; i < s->num_streams; i++) {
         sgring_stream_init(s, &s->streams[i], i);
     }
+    s->on_stop = qemu_add_vm_change_state_handler(sgring_run_state, s);
     sgring_faults_realize(s);
 }
 
@@ -183,6 +206,7 @@ static void sgring_exit(PCIDevice *pdev)
     SGRingState *s = SGRING(pdev);
     uint32_t i;
 
+    qemu_del_vm_change_state_handler(s->on_stop);
     for (i = 0; i < s->num_streams; i++) {
         sgring_stream_exit(&s->streams[i]);
     }

@@ -264,6 +264,7 @@ struct SGRingState {
     PCIDevice parent_obj;
 
     MemoryRegion regs;
+    VMChangeStateEntry *on_stop;
     MemoryRegion sram;          /* if sram_size */
     uint64_t sram_size;
     QEMUSoundCard audio;

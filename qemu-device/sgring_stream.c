@@ -21,6 +21,7 @@
 #include "qemu/host-utils.h"
 #include "hw/pci/msix.h"
 #include "sgring_format.h"
+#include "system/runstate.h"
 #include "sgring_int.h"
 #include "trace.h"
 
@@ -353,7 +354,9 @@ void sgring_stream_resume(SGRingStream *st)
 {
     if (sgring_moving(st)) {
         sgring_source_begin(st);        /* the loop has come along */
-        sgring_arm(st);
+        if (runstate_is_running()) {
+            sgring_arm(st);             /* else once the machine runs */
+        }
     }
 }
 
