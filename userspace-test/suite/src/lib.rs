@@ -13,6 +13,7 @@
 pub mod binding;
 pub mod board;
 pub mod card;
+pub mod clip;
 pub mod clock;
 pub mod control;
 pub mod fail;

@@ -8,39 +8,24 @@
 
 use cpal_alsa_mmap::sys::{Access, ControlPage, Pcm, PlaybackRing, State, StatusPage, SyncRequest};
 use sgring_suite::card::{self, Config};
+use sgring_suite::clip::{self, FRAME_BYTES, clip};
 use sgring_suite::control::{Control, Interface};
 use sgring_suite::ensure;
 use sgring_suite::tap::{self, Outcome, Stop, Test, note};
-use std::fs;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
-static CLIP: OnceLock<Vec<u8>> = OnceLock::new();
-const FRAME_BYTES: usize = 4;
 /// Frames by which the loopback is late: a burst, a millisecond here.
 const LATE: usize = 48;
 
 fn main() -> ExitCode {
-    let clip = std::env::args()
-        .nth(1)
-        .ok_or_else(|| "the name of a clip is missing".to_owned())
-        .and_then(|path| fs::read(&path).map_err(|e| format!("{path}: {e}")));
-    match clip {
-        Ok(bytes) => CLIP.get_or_init(|| bytes),
-        Err(reason) => {
-            println!("Bail out! {reason}");
-            return ExitCode::FAILURE;
-        }
-    };
+    if let Err(status) = clip::load() {
+        return status;
+    }
     tap::run(&[Test(
         "never_noticed",
-        "a guest that plays and records does not see that it is moved",
+        "a guest that plays does not see that it is moved",
         never_noticed,
     )])
-}
-
-fn clip() -> &'static [u8] {
-    CLIP.get().map_or(&[], Vec::as_slice)
 }
 
 fn never_noticed() -> Outcome {

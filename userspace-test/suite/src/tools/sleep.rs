@@ -6,26 +6,16 @@
 
 use cpal_alsa_mmap::sys::{Pcm, State};
 use sgring_suite::card::{self, Config};
+use sgring_suite::clip::{self, clip};
 use sgring_suite::ensure;
 use sgring_suite::tap::{self, Outcome, Stop, Test, expect};
 use std::fs;
 use std::process::ExitCode;
-use std::sync::OnceLock;
-
-static CLIP: OnceLock<Vec<u8>> = OnceLock::new();
 
 fn main() -> ExitCode {
-    let clip = std::env::args()
-        .nth(1)
-        .ok_or_else(|| "the name of a clip is missing".to_owned())
-        .and_then(|path| fs::read(&path).map_err(|e| format!("{path}: {e}")));
-    match clip {
-        Ok(bytes) => CLIP.get_or_init(|| bytes),
-        Err(reason) => {
-            println!("Bail out! {reason}");
-            return ExitCode::FAILURE;
-        }
-    };
+    if let Err(status) = clip::load() {
+        return status;
+    }
     tap::run(&[
         Test(
             "running",
@@ -64,10 +54,6 @@ fn main() -> ExitCode {
 /// Rings of a fifth of a second.
 fn config() -> Config {
     Config::stereo(480, 20)
-}
-
-fn clip() -> &'static [u8] {
-    CLIP.get().map_or(&[], Vec::as_slice)
 }
 
 /// Puts the machine to sleep, and returns when it was woken up.

@@ -30,7 +30,7 @@ mod tight;
 mod trouble;
 mod unplug;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use sgring_vm::recording::Recording;
@@ -151,6 +151,15 @@ fn seeded(seed: u64, rate: u32, channels: u16, frames: u64) -> Recording {
         channels,
         samples: sgring_signal::Generator::new(seed, usize::from(channels)).samples(frames),
     }
+}
+
+/// A clip as the guest's `sgring_suite::clip` takes it, `clip.raw` in `dir`: its path, and its bytes.
+fn raw_clip(dir: &Path, seed: u64, frames: u64) -> Result<(PathBuf, Vec<u8>), String> {
+    let samples = seeded(seed, 48_000, 2, frames).samples;
+    let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    let path = dir.join("clip.raw");
+    std::fs::write(&path, &bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok((path, bytes))
 }
 
 /// Exact, or the judge's words.

@@ -5,8 +5,7 @@
 //! microseconds after the guest has gone on, drawn from a seed, and what the guest has come to by then is as the
 //! machine has it. The same is done with snapshots, to which the guest is set back after it has run on.
 //!
-//! `SGRING_HOPS` is how many times, `SGRING_SEED` which ones. Where somebody says how often, the guest records too:
-//! in one of some hundred hops it has heard a frame that was not played, which is not explained yet.
+//! `SGRING_HOPS` is how many times, `SGRING_SEED` which ones. Where somebody says how often, the guest records too.
 
 use std::ops::Range;
 use std::thread;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use sgring_signal::Generator;
 use sgring_vm::{Config, Vm};
 
-use super::{check_clean, clean, folder, seeded};
+use super::{check_clean, clean, folder, raw_clip};
 use crate::parse::Tap;
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
@@ -88,13 +87,7 @@ fn journey(
     let hops = number("SGRING_HOPS", || 24)?;
     let seed = number("SGRING_SEED", any)?;
     let dir = folder(context, name)?;
-    let clip: Vec<u8> = seeded(22, 48_000, 2, FRAMES)
-        .samples
-        .iter()
-        .flat_map(|sample| sample.to_le_bytes())
-        .collect();
-    let path = dir.join("clip.raw");
-    std::fs::write(&path, &clip).map_err(|e| format!("{}: {e}", path.display()))?;
+    let (path, clip) = raw_clip(&dir, 22, FRAMES)?;
     let patience = PATIENCE + PER_HOP * u32::try_from(hops).unwrap_or(u32::MAX);
     // A debug kernel takes longer to come to anything, and more memory.
     let (leg_us, mib) = if context.layout.on_debug() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sgring_vm::{Config, Vm, dmesg};
 
-use super::{clean, folder, seeded};
+use super::{clean, folder, raw_clip};
 use crate::parse::Tap;
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
@@ -59,13 +59,7 @@ pub fn units() -> Vec<Unit> {
 
 fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let dir = folder(context, "sleep")?;
-    let clip: Vec<u8> = seeded(21, 48_000, 2, FRAMES)
-        .samples
-        .iter()
-        .flat_map(|sample| sample.to_le_bytes())
-        .collect();
-    let path = dir.join("clip.raw");
-    std::fs::write(&path, &clip).map_err(|e| format!("{}: {e}", path.display()))?;
+    let (_, clip) = raw_clip(&dir, 21, FRAMES)?;
     // The channels that a guest's output takes are not to be relied on behind a sleep, nor is QEMU's way to
     // switch a machine off: what was said goes to the serial port, once all is over and the kernel says nothing
     // more. stty waits until all is out, and the host ends the machine.
