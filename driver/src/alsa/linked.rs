@@ -12,7 +12,10 @@ use super::{
         PcmOps,
         Trigger, //
     },
-    substream::Locked,
+    substream::{
+        runs,
+        Locked, //
+    },
     sys, //
 };
 use core::{
@@ -127,16 +130,11 @@ impl<T: PcmOps> Linked<'_, T> {
                 (*runtime).suspended_state,
             )
         };
-        let playback = stream == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int;
-        let runs = |state: sys::snd_pcm_state_t| {
-            state == sys::SGRING_PCM_STATE_RUNNING as sys::snd_pcm_state_t
-                || playback && state == sys::SGRING_PCM_STATE_DRAINING as sys::snd_pcm_state_t
-        };
         master == member
             && match self.command {
                 Trigger::Start | Trigger::Pause | Trigger::Resume => true,
-                Trigger::Stop | Trigger::Suspend => runs(state),
-                Trigger::Wake => runs(suspended),
+                Trigger::Stop | Trigger::Suspend => runs(stream, state),
+                Trigger::Wake => runs(stream, suspended),
                 Trigger::Drain => false,
             }
     }

@@ -286,6 +286,13 @@ pub(crate) struct Locked<'a> {
     _call: PhantomData<&'a ()>,
 }
 
+/// Whether a substream of that direction runs in that state: as `snd_pcm_running()`.
+pub(super) fn runs(direction: c_int, state: sys::snd_pcm_state_t) -> bool {
+    state == sys::SGRING_PCM_STATE_RUNNING as sys::snd_pcm_state_t
+        || direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int
+            && state == sys::SGRING_PCM_STATE_DRAINING as sys::snd_pcm_state_t
+}
+
 impl Locked<'_> {
     /// # Safety
     ///
@@ -320,13 +327,11 @@ impl Locked<'_> {
         self.ptr
     }
 
-    /// As `snd_pcm_running()`.
+    /// Whether it runs.
     pub(super) fn is_running(&self) -> bool {
         // SAFETY: By the type invariant; the state is covered by the stream lock.
         let (direction, state) = unsafe { ((*self.ptr).stream, (*self.runtime()).state) };
-        state == sys::SGRING_PCM_STATE_RUNNING as sys::snd_pcm_state_t
-            || direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int
-                && state == sys::SGRING_PCM_STATE_DRAINING as sys::snd_pcm_state_t
+        runs(direction, state)
     }
 
     /// Whether it plays and is of a card that ends a drain by itself.
