@@ -264,9 +264,9 @@ struct SGRingState {
     PCIDevice parent_obj;
 
     MemoryRegion regs;
-    VMChangeStateEntry *on_stop;
     MemoryRegion sram;          /* if sram_size */
     uint64_t sram_size;
+    VMChangeStateEntry *on_stop;
     QEMUSoundCard audio;
     CharBackend tap;
     uint32_t tap_stream;

@@ -20,8 +20,8 @@
 #include "qemu/log.h"
 #include "qemu/host-utils.h"
 #include "hw/pci/msix.h"
-#include "sgring_format.h"
 #include "system/runstate.h"
+#include "sgring_format.h"
 #include "sgring_int.h"
 #include "trace.h"
 
