@@ -8,6 +8,7 @@
 #include <linux/suspend.h>
 #include <sound/control.h>
 #include <sound/core.h>
+#include <sound/info.h>
 #include <sound/initval.h>
 #include <sound/jack.h>
 #include <sound/pcm.h>

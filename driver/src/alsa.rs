@@ -33,6 +33,7 @@ mod copy;
 mod deferred;
 mod drain;
 mod elapsed;
+mod info;
 mod irq;
 mod jack;
 mod linked;
@@ -62,6 +63,7 @@ pub(crate) use elapsed::{
     Elapsed,
     News, //
 };
+pub(crate) use info::InfoOps;
 pub(crate) use irq::{
     VectorHandler,
     Vectors, //

@@ -6,6 +6,7 @@
 //! * [`ScatterRing`]: separate pages, mapped for DMA as a scatter-gather table, one linear range to
 //!   the kernel. The pages live as long as anybody maps them; the DMA mapping ends with the device.
 //! * [`SharedWords`]: coherent memory, accessed a word at a time.
+//! * [`Lent`]: somebody else's memory, for the device to read.
 //! * [`Sram`]: memory on the device, in a BAR, of which an [`Area`] is a part.
 //! * [`Purse`]: how much of it there may be.
 //! * [`Mappings`]: who has mapped a ring, to take it away from them.
@@ -14,13 +15,14 @@
 //! * [`trace`]: trace events of all this; with the parameters the one part in C.
 //!
 //! This folder and [`crate::alsa`] hold all of the driver's `unsafe`. What is exported is safe to
-//! call from anywhere, in any order; nothing here knows what a sound card is.
+//! call from anywhere, in any order, but [`Lent::new`]; nothing here knows what a sound card is.
 //!
 //! Lock order, outermost first: mmap lock or VMA lock, the caller's ring lock, page table lock.
 //! [`Binding`]'s mutex is taken in process context only and never inside any of them.
 
 mod binding;
 pub(crate) mod fault;
+mod lent;
 mod mappings;
 pub(crate) mod mode;
 #[cfg(planted)]
@@ -45,6 +47,7 @@ pub(crate) mod trace {
 }
 
 pub(crate) use binding::Binding;
+pub(crate) use lent::Lent;
 pub(crate) use mappings::Mappings;
 pub(crate) use purse::{
     Charge,

@@ -38,6 +38,7 @@ use crate::{
             MapMode, //
         },
         trace,
+        Binding,
         Mappings,
         ScatterRing, //
     },
@@ -110,6 +111,7 @@ impl Stream {
         let Told {
             params,
             table,
+            appl,
             flags,
         } = told;
         let regs = self.card.registers.stream(self.index)?;
@@ -127,6 +129,9 @@ impl Stream {
             self.card.status.address(self.index),
         )?;
         regs.write(regs::SGRING_S_FLAGS, *flags)?;
+        if self.card.capabilities.has(regs::SGRING_FEAT_APPL_PTR) {
+            regs.write64(regs::SGRING_S_APPL_ADDR, *appl)?;
+        }
         if self.card.capabilities.has(regs::SGRING_FEAT_BEGIN) {
             regs.write64(regs::SGRING_S_BEGIN, begin)?;
         }
@@ -413,6 +418,7 @@ impl PcmOps for Pcm {
             let told = Told {
                 params: configured.params,
                 table: (table.address(), table.count()),
+                appl: substream.appl_ptr_address().unwrap_or(0),
                 flags,
             };
             slot.will_tell(told);
@@ -495,6 +501,11 @@ impl PcmOps for Pcm {
             ns: link::ns(stamp, stream.rate.load(Relaxed), clock),
             accuracy: stream.clock_doubt.load(Relaxed),
         })
+    }
+
+    fn reads_appl_ptr(card: &CardState) -> Option<&Binding> {
+        let reads = card.capabilities.has(regs::SGRING_FEAT_APPL_PTR) && card.sync().is_none();
+        reads.then_some(&*card.binding)
     }
 
     fn ack(stream: Pin<&Stream>, substream: &Locked<'_>) -> Result {

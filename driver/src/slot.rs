@@ -66,6 +66,8 @@ pub(crate) struct Told {
     pub(crate) params: Params,
     /// The table: its address and its descriptors.
     pub(crate) table: (u64, u32),
+    /// Where the client's position is for the card to read; 0 for nowhere.
+    pub(crate) appl: u64,
     /// `SGRING_FLAG_*`
     pub(crate) flags: u32,
 }

@@ -11,12 +11,15 @@
 //! * What more than eight channels are for is not known; the card's two-channel backend hears all of them.
 //! * A drain that starts the stream reaches the card a moment after the start. A clip shorter than that
 //!   moment is followed by what else was in the ring, up to there.
+//! * After RESET of a running stream, which winds the sound core's positions back, all its bursts count as
+//!   underruns until it is prepared again.
 //!
 //! # Map
 //!
 //! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt
 //! handler, `ring` a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `events` what
-//! the card tells by itself, `migrate` moves rings, `regs` and `status` are the card's two faces. `ahead`,
+//! the card tells by itself, `migrate` moves rings, `report` says in `/proc/asound` how streams fare, `regs` and
+//! `status` are the card's two faces. `ahead`,
 //! `bounds`, `budget`, `chmap`, `descriptor`, `event`, `extent`, `format`, `level`, `link`, `position` and
 //! `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with all of the
 //! `unsafe`; `seam` is where kernels differ.
@@ -41,6 +44,7 @@ mod mm;
 mod pcm;
 mod position;
 mod regs;
+mod report;
 mod ring;
 mod seam;
 mod slot;
@@ -67,6 +71,7 @@ use crate::{
         Capabilities,
         Registers, //
     },
+    report::Report,
 };
 use kernel::{
     device::Core,
@@ -159,6 +164,7 @@ impl SgringDriver {
             },
         )?;
         controls::add(&alsa, &card, PCM_DEVICE)?;
+        alsa.add_info::<Report>(c"sgring")?;
         if let Some(events) = &card.events {
             let (jacks, list) = events.jacks();
             alsa.add_jacks(jacks, list)?;

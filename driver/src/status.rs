@@ -32,6 +32,7 @@ const SEQ_AND_STATE: usize = regs::SGRING_STATUS_SEQ as usize / 8;
 const HW_PTR: usize = regs::SGRING_STATUS_HW_PTR as usize / 8;
 const TSTAMP: usize = regs::SGRING_STATUS_TSTAMP as usize / 8;
 const DELAY: usize = regs::SGRING_STATUS_DELAY as usize / 8;
+const LATE_AND_UNDERRUNS: usize = regs::SGRING_STATUS_LATE as usize / 8;
 const SWAPS_AND_DROPS: usize = regs::SGRING_STATUS_SWAPS as usize / 8;
 const SWAP_PTR: usize = regs::SGRING_STATUS_SWAP_PTR as usize / 8;
 const IRQS_AND_ERR: usize = regs::SGRING_STATUS_IRQS as usize / 8;
@@ -43,6 +44,9 @@ const READS: u32 = 100;
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_SEQ % 8 == 0);
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_STATE == regs::SGRING_STATUS_SEQ + 4);
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_SWAPS % 8 == 0);
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_LATE % 8 == 0);
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_UNDERRUNS == regs::SGRING_STATUS_LATE + 4);
+kernel::build_assert::static_assert!(regs::SGRING_STATUS_DROPS == regs::SGRING_STATUS_SWAPS + 4);
 // The error is the high half of the word that the interrupt count is the low half of.
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_IRQS % 8 == 0);
 kernel::build_assert::static_assert!(regs::SGRING_STATUS_ERR == regs::SGRING_STATUS_IRQS + 4);
@@ -54,6 +58,17 @@ pub(crate) struct Events {
     pub(crate) irqs: u32,
     /// `SGRING_ERR_*`
     pub(crate) err: u32,
+}
+
+/// What a stream has to regret since PREPARE, each count modulo 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Regrets {
+    /// Bursts that the card did late, with a later one.
+    pub(crate) late: u32,
+    /// Bursts that the card did before the client was ready for them, if it can know.
+    pub(crate) underruns: u32,
+    /// Frames that the audio backend did not take, or did not have.
+    pub(crate) drops: u32,
 }
 
 /// The status lines of all streams of a card.
@@ -116,6 +131,18 @@ impl StatusLines {
             // CAST: The low and the high half.
             irqs: word as u32,
             err: (word >> 32) as u32,
+        })
+    }
+
+    /// `None` after unbind. Any context.
+    pub(crate) fn regrets(&self, stream: u32) -> Option<Regrets> {
+        let bursts = self.0.load(Self::word(stream, LATE_AND_UNDERRUNS))?;
+        let frames = self.0.load(Self::word(stream, SWAPS_AND_DROPS))?;
+        Some(Regrets {
+            // CAST: The low and the high half.
+            late: bursts as u32,
+            underruns: (bursts >> 32) as u32,
+            drops: (frames >> 32) as u32,
         })
     }
 

@@ -34,6 +34,8 @@ use crate::mm::{
         VmFault, //
     },
     mode::MapMode,
+    Binding,
+    Lent,
     Mappings,
     ScatterRing, //
 };
@@ -135,6 +137,11 @@ pub(crate) trait PcmOps: Sized + 'static {
     /// `exact`: at the cost of asking the card.
     fn link_time(stream: Pin<&Self::Stream>, now: u64, exact: bool) -> Option<LinkTime>;
 
+    /// Whether a card of this kind reads by itself how far the client has got, and who knows whether it is there.
+    ///
+    /// Then [`Setup::appl_ptr_address`] is where, unless it would not see what is written there.
+    fn reads_appl_ptr(card: &Self::Card) -> Option<&Binding>;
+
     /// The client's position has changed. Only with [`Access::Synced`].
     fn ack(stream: Pin<&Self::Stream>, substream: &Locked<'_>) -> Result;
 
@@ -177,6 +184,8 @@ pub(super) struct OpenStream<S> {
     area: Mutex<Option<Arc<ScatterRing>>>,
     #[pin]
     pub(super) drain: StartedDrain,
+    /// The sound core's record with the client's position, and where in it that is, for the card to read.
+    appl_ptr: Option<(Lent, u64)>,
     /// Where `open` attached the substream. Part of the card's data, which outlive the substream.
     notifier: *const Elapsed,
 }
@@ -281,10 +290,18 @@ impl<T: PcmOps> Adapter<T> {
             // SAFETY: The substream is valid and its card was made with a `T::Card`.
             let card = unsafe { Self::card(substream) };
             let notifier = T::elapsed(&card, opening.is_playback(), opening.number())?;
+            let appl_ptr = T::reads_appl_ptr(&card)
+                .map(|binding| {
+                    // SAFETY: Becomes part of the `OpenStream`, which the core has freed before the record.
+                    binding.with(|dev| unsafe { opening.lend_appl_ptr(dev) })
+                })
+                .transpose()?
+                .flatten();
             let stream = KBox::pin_init(
                 pin_init!(OpenStream {
                     stream: T::open(card, &opening)?,
                     area <- new_mutex!(None),
+                    appl_ptr,
                     // SAFETY: `close` cancels it, and comes before the runtime is freed. No start
                     // comes after `close`.
                     drain <- unsafe { StartedDrain::new(substream) },
@@ -385,10 +402,13 @@ impl<T: PcmOps> Adapter<T> {
     /// For the sound core: `substream` is open, with parameters.
     unsafe extern "C" fn prepare(substream: *mut sys::snd_pcm_substream) -> c_int {
         from_result(|| {
-            // SAFETY: `prepare` is running for `substream`.
-            let setup = unsafe { Setup::from_raw(substream) };
             // SAFETY: The substream is open during the call.
-            T::prepare(unsafe { Self::stream(substream) }, &setup)?;
+            let open = unsafe { Self::open_stream(substream) };
+            let appl_ptr = open.appl_ptr.as_ref();
+            let appl_ptr = appl_ptr.map(|(lent, at)| lent.address().wrapping_add(*at));
+            // SAFETY: `prepare` is running for `substream`.
+            let setup = unsafe { Setup::from_raw(substream, appl_ptr) };
+            T::prepare(open.get_ref().stream.as_ref(), &setup)?;
             Ok(0)
         })
     }

@@ -13,10 +13,20 @@ use super::{
     sys,
     time, //
 };
-use crate::link;
-use core::marker::PhantomData;
+use crate::{
+    link,
+    mm::Lent, //
+};
+use core::{
+    marker::PhantomData,
+    mem::offset_of, //
+};
 use kernel::{
     bindings,
+    device::{
+        Bound,
+        Device, //
+    },
     error::to_result,
     prelude::*, //
 };
@@ -110,6 +120,28 @@ impl Opening<'_> {
         // SAFETY: By the type invariant. The direction does not change.
         let direction = unsafe { (*self.ptr).stream };
         direction == sys::SNDRV_PCM_STREAM_PLAYBACK as c_int
+    }
+
+    /// Lends the record that the client's position is in to `dev`, and says at which byte of it that is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lent::new`]. `None` also where a position is not of 64 bits.
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped before the runtime is freed.
+    pub(super) unsafe fn lend_appl_ptr(&self, dev: &Device<Bound>) -> Result<Option<(Lent, u64)>> {
+        type Record = sys::snd_pcm_mmap_control;
+        if size_of::<sys::snd_pcm_uframes_t>() != size_of::<u64>() {
+            return Ok(None);
+        }
+        // SAFETY: By the type invariant; the record is there from before `open` until the runtime is freed.
+        let record = unsafe { (*self.runtime()).control };
+        // SAFETY: The core has allocated it as whole pages of the linear map. The rest by the safety
+        // requirement.
+        let lent = unsafe { Lent::new(dev, record.cast(), size_of::<Record>()) }?;
+        Ok(lent.map(|lent| (lent, offset_of!(Record, appl_ptr) as u64)))
     }
 
     /// Sets what the hardware can do.
@@ -252,19 +284,28 @@ impl HwParams<'_> {
 /// `ptr` is valid, with a runtime, and its parameters do not change during the call.
 pub(crate) struct Setup<'a> {
     ptr: *mut sys::snd_pcm_substream,
+    appl_ptr: Option<u64>,
     _call: PhantomData<&'a ()>,
 }
 
 impl Setup<'_> {
     /// # Safety
     ///
-    /// `ptr` must be the argument of a running `prepare`.
-    pub(super) unsafe fn from_raw(ptr: *mut sys::snd_pcm_substream) -> Self {
+    /// `ptr` must be the argument of a running `prepare`. `appl_ptr` is where the card can read the client's
+    /// position.
+    pub(super) unsafe fn from_raw(ptr: *mut sys::snd_pcm_substream, appl_ptr: Option<u64>) -> Self {
         // INVARIANT: By the safety requirement.
         Self {
             ptr,
+            appl_ptr,
             _call: PhantomData,
         }
+    }
+
+    /// Where the card can read the client's position: a word of 64 bits, frames modulo the boundary, 0 after
+    /// `prepare`. Whatever user space writes there.
+    pub(crate) fn appl_ptr_address(&self) -> Option<u64> {
+        self.appl_ptr
     }
 
     /// Whether the client asked for streaming without period interrupts.

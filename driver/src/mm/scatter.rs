@@ -301,7 +301,7 @@ impl Drop for ScatterRing {
 ///
 /// To be asked of a mapping that was made: before the first bounce, the DMA layer says no for the device
 /// as a whole (kernel/dma/mapping.c).
-fn needs_sync(dev: &Device<Bound>, address: u64) -> bool {
+pub(super) fn needs_sync(dev: &Device<Bound>, address: u64) -> bool {
     // CAST: `Device` is a transparent wrapper of `struct device`.
     let dev = core::ptr::from_ref(dev).cast_mut().cast();
     // SAFETY: `dev` is bound, and `address` is of a mapping of its that exists.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What Rust cannot say yet: module parameters that change while the module is
- * loaded, and inline functions of the mm core. mm/shim.rs is the other side.
+ * loaded, and inline functions of mm and DMA. mm/shim.rs is the other side.
  */
+#include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/ratelimit.h>
@@ -65,4 +66,11 @@ bool snd_sgring_may_say(void)
 void snd_sgring_get_page(struct page *page)
 {
 	get_page(page);
+}
+
+bool snd_sgring_map_for_device(struct device *dev, void *memory, size_t bytes,
+			       dma_addr_t *address)
+{
+	*address = dma_map_single(dev, memory, bytes, DMA_TO_DEVICE);
+	return !dma_mapping_error(dev, *address);
 }

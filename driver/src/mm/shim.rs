@@ -52,6 +52,22 @@ pub(super) unsafe fn get_page(page: *mut bindings::page) {
     unsafe { c::snd_sgring_get_page(page) };
 }
 
+/// Maps `bytes` bytes at `memory` for `dev` to read: at which address, or `None` where that fails.
+///
+/// # Safety
+///
+/// `dev` must be bound, and the bytes of the kernel's linear map and allocated until they are unmapped again.
+pub(super) unsafe fn map_for_device(
+    dev: *mut bindings::device,
+    memory: *mut u8,
+    bytes: usize,
+) -> Option<u64> {
+    let mut address = 0;
+    // SAFETY: By the safety requirement; `address` is ours.
+    let mapped = unsafe { c::snd_sgring_map_for_device(dev, memory.cast(), bytes, &mut address) };
+    mapped.then_some(address)
+}
+
 /// C: the parameter `map_mode` was written.
 #[no_mangle]
 extern "C" fn snd_sgring_choose_map_mode(mode: c_uint) -> c_int {
