@@ -17,6 +17,7 @@ pub mod clip;
 pub mod clock;
 pub mod control;
 pub mod fail;
+pub mod fate;
 pub mod fork;
 pub mod gone;
 pub mod kmsg;
