@@ -5,7 +5,7 @@
 //! microseconds after the guest has gone on, drawn from a seed, and what the guest has come to by then is as the
 //! machine has it. The same is done with snapshots, to which the guest is set back after it has run on.
 //!
-//! `SGRING_HOPS` is how many times, `SGRING_SEED` which ones. Where somebody says how often, the guest records too.
+//! `SGRING_HOPS` is how many times, `SGRING_SEED` which ones.
 
 use std::ops::Range;
 use std::thread;
@@ -95,11 +95,7 @@ fn journey(
     } else {
         (LEG, 384)
     };
-    let how = match std::env::var_os("SGRING_HOPS") {
-        Some(_) => " recording",
-        None => "",
-    };
-    let config = Config::new([format!("/opt/moved /clips/clip.raw{how}")])
+    let config = Config::new(["/opt/moved /clips/clip.raw"])
         .name(name)
         .icount(true)
         .mem_mib(mib)
