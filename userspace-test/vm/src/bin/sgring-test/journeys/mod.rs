@@ -29,6 +29,7 @@ mod steady;
 mod tight;
 mod trouble;
 mod unplug;
+mod wav;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -57,6 +58,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(formats::units());
     units.extend(channels::units());
     units.extend(levels::units());
+    units.extend(wav::units());
     units.extend(hear::units());
     units.extend(cards::units());
     units.extend(product::units());
