@@ -46,7 +46,7 @@ pub(crate) struct Names {
     pub(crate) id: &'static CStr,
     /// Driver, at most 15 characters.
     pub(crate) driver: &'static CStr,
-    /// Short name for people, at most 31 characters.
+    /// Short name for people, at most 31 characters; the long one says where the card is, too.
     pub(crate) short: &'static CStr,
 }
 
@@ -91,10 +91,11 @@ unsafe extern "C" fn private_free<D: Send + Sync + 'static>(card: *mut sys::snd_
     drop(unsafe { Arc::<D>::from_foreign(data) });
 }
 
-/// Copies as much of `from` as leaves room for the terminating zero of `to`, which is zeroed.
-fn copy_name(to: &mut [c_char], from: &CStr) {
+/// Copies as much of `from`, one behind the other, as leaves room for the terminating zero of `to`, which is zeroed.
+fn copy_name(to: &mut [c_char], from: &[&CStr]) {
     let room = to.len().saturating_sub(1);
-    for (to, from) in to.iter_mut().take(room).zip(from.to_bytes()) {
+    let from = from.iter().flat_map(|from| from.to_bytes());
+    for (to, from) in to.iter_mut().take(room).zip(from) {
         *to = *from as c_char;
     }
 }
@@ -108,6 +109,7 @@ impl<D: Send + Sync + 'static> Card<D> {
         data: Arc<D>,
     ) -> Result<Self> {
         let mut card = ptr::null_mut();
+        let place = parent.name();
         // CAST: `Device` is a transparent wrapper of `struct device`.
         let parent = ptr::from_ref(parent).cast_mut().cast::<bindings::device>();
         // SAFETY: `parent` is a bound device, the strings are static, `card` is written on success.
@@ -126,10 +128,10 @@ impl<D: Send + Sync + 'static> Card<D> {
 
         // SAFETY: The card is valid and nobody else has seen it yet.
         let fields = unsafe { &mut *card.as_ptr() };
-        copy_name(&mut fields.driver, names.driver);
-        copy_name(&mut fields.shortname, names.short);
-        copy_name(&mut fields.longname, names.short);
-        copy_name(&mut fields.mixername, names.short);
+        copy_name(&mut fields.driver, &[names.driver]);
+        copy_name(&mut fields.shortname, &[names.short]);
+        copy_name(&mut fields.longname, &[names.short, c" at ", place]);
+        copy_name(&mut fields.mixername, &[names.short]);
         fields.private_data = data.into_foreign();
         fields.private_free = Some(private_free::<D>);
 
@@ -185,7 +187,7 @@ impl<D: Send + Sync + 'static> Card<D> {
             }
         }
         // SAFETY: `pcm` is valid and nobody else has seen it yet.
-        copy_name(unsafe { &mut (*pcm).name }, id);
+        copy_name(unsafe { &mut (*pcm).name }, &[id]);
         Ok(())
     }
 
