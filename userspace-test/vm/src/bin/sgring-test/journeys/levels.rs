@@ -75,13 +75,13 @@ pub fn units() -> Vec<Unit> {
 }
 
 /// The card's gain for a step, in Q16.
-fn gain(step: u32) -> i64 {
+pub(super) fn gain(step: u32) -> i64 {
     let decibels = (f64::from(step) - f64::from(UNITY)) / 4.0;
     (65536.0 * 10f64.powf(decibels / 20.0)).round() as i64
 }
 
 /// What the backend's 16 bits have of a sample.
-fn heard(sample: i16, gain: i64) -> i16 {
+pub(super) fn heard(sample: i16, gain: i64) -> i16 {
     let wide = i64::from(sample) << 16;
     let wide = ((wide * gain + (1 << 15)) >> 16).clamp(i32::MIN.into(), i32::MAX.into());
     (wide >> 16) as i16
