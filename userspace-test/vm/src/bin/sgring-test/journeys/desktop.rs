@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A desktop's sound server in the guest, set as Debian sets it, on our card.
+//! A desktop's sound server in the guest, set as Debian sets it, on our card: PipeWire, and PulseAudio's daemon.
 //!
-//! It mixes floating point. Where it neither resamples nor turns down, the card
+//! PipeWire mixes floating point. Where it neither resamples nor turns down, the card
 //! gets the 16-bit frames of a file as `FLOAT` or `S32` ones of the same value:
 //! the tap is taken back to 16 bits, and a value that is no whole number there
 //! fails.
@@ -17,60 +17,131 @@ const RATE: u32 = 48_000;
 /// Two seconds and a bit: no whole number of the server's cycles.
 const FRAMES: u64 = 96_011;
 
-/// The server's own volume for a new card is not the loudest. It sets the card's, whose steps are so small that the
+/// A server, what is played through it, and what it says of the card.
+struct Server {
+    name: &'static str,
+    start: &'static str,
+    script: &'static str,
+    exact: &'static str,
+    named: &'static str,
+    /// What is to be seen: what it is, how often, and in lines of which words.
+    seen: &'static [(&'static str, usize, &'static [&'static str])],
+}
+
+/// PipeWire's own volume for a new card is not the loudest. It sets the card's, whose steps are so small that the
 /// server leaves the rest be, and no frame is changed on its way to the card.
 /// The end is when the server lets go of the card: it has played to the end by then.
-const SCRIPT: &str = r#"
+const PIPEWIRE: Server = Server {
+    name: "guest-pipewire",
+    start: "with-sound sh",
+    script: r#"
     state=/proc/asound/card0/pcm0p/sub0
     until_it_is() { until grep -q "$1" $state/status; do sleep 0.01; done; }
     pw-play /clips/clip.wav & player=$!
     until_it_is RUNNING
     cat $state/hw_params
-    wait $player; echo "pw-play: $?"
+    wait $player; echo "played: $?"
     echo "errors: $(pw-top -b -n 2 | grep alsa_output | awk '{ print $9 }' | tail -n 1)"
     until_it_is closed
     echo "xruns: $(grep -ic xrun $XDG_RUNTIME_DIR/pipewire.log)"
     wpctl status
     pactl list cards
-"#;
+"#,
+    exact: "PipeWire in the guest: pw-play plays a file with no xrun, every frame in the tap, bit-exact",
+    named: "PipeWire in the guest: the card has its name, a profile that plays and records, and is the default",
+    seen: &[
+        (
+            "the card, by its name",
+            1,
+            &["device.description = \"sgring\""],
+        ),
+        ("its driver", 1, &["alsa.driver_name = \"snd_sgring\""]),
+        (
+            "a profile that plays and records",
+            1,
+            &["output:", "+input:", "sinks: 1, sources: 1"],
+        ),
+        ("the default sink and source", 2, &["*", "sgring", "[vol: "]),
+    ],
+};
+
+/// PulseAudio opens the card when it starts, at a rate of its own, and again at the file's. What it has missed
+/// the card knows, which counts as long as the server plays.
+const PULSEAUDIO: Server = Server {
+    name: "guest-pulseaudio",
+    start: "with-sound --pulseaudio sh",
+    script: r#"
+    state=/proc/asound/card0/pcm0p/sub0
+    until_it_is() { until grep -q "$1" $state/status; do sleep 0.01; done; }
+    paplay /clips/clip.wav; echo "played: $?"
+    cat $state/hw_params
+    echo "errors: $(awk '/^playback 0/ { print $12 }' /proc/asound/sgring/sgring)"
+    pactl info
+    pactl list sinks
+    pactl list cards
+    until_it_is closed
+    echo "xruns: $(grep -ic underrun $XDG_RUNTIME_DIR/pulseaudio.log)"
+"#,
+    exact: "PulseAudio in the guest: paplay plays a file with no underrun, every frame in the tap, bit-exact",
+    named: "PulseAudio in the guest: the card has its name, level, channels, ports and profile, and is the default",
+    seen: &[
+        (
+            "the card, by its name",
+            1,
+            &["device.description = \"sgring\""],
+        ),
+        ("its driver", 1, &["alsa.driver_name = \"snd_sgring\""]),
+        (
+            "a profile that plays and records",
+            1,
+            &["output:", "+input:", "sinks: 1, sources: 1"],
+        ),
+        ("the default sink", 1, &["Default Sink: alsa_output"]),
+        ("the default source", 1, &["Default Source: alsa_input"]),
+        (
+            "its level, done by the card",
+            1,
+            &["Flags: HARDWARE", "HW_VOLUME_CTRL", "DECIBEL_VOLUME"],
+        ),
+        ("its channels", 1, &["Channel Map: front-left,front-right"]),
+        (
+            "the plug in its line output",
+            1,
+            &["Line Out", "available)"],
+        ),
+    ],
+};
 
 pub fn units() -> Vec<Unit> {
-    let planned = vec![
-        Planned::new(
-            "guest-pipewire-exact",
-            "PipeWire in the guest: pw-play plays a file with no xrun, every frame in the tap, bit-exact",
-        ),
-        Planned::new(
-            "guest-pipewire-names",
-            "PipeWire in the guest: the card has its name, a profile that plays and records, and is the default",
-        ),
-        clean("guest-pipewire"),
-    ];
-    vec![Unit::new(
-        Shard::Journey,
-        "guest-pipewire",
-        planned,
-        |context, rec| {
-            if let Err(e) = journey(context, rec) {
+    let unit = |server: &'static Server| {
+        let planned = vec![
+            Planned::new(format!("{}-exact", server.name), server.exact),
+            Planned::new(format!("{}-names", server.name), server.named),
+            clean(server.name),
+        ];
+        Unit::new(Shard::Journey, server.name, planned, move |context, rec| {
+            if let Err(e) = journey(context, server, rec) {
                 rec.abort(e);
             }
-        },
-    )]
+        })
+    };
+    vec![unit(&PIPEWIRE), unit(&PULSEAUDIO)]
 }
 
-fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
-    let dir = folder(context, "guest-pipewire")?;
+fn journey(context: &Context, server: &Server, rec: &mut Recorder<'_>) -> Result<(), String> {
+    let name = server.name;
+    let dir = folder(context, name)?;
     let clip = seeded(31, RATE, 2, FRAMES);
     clip.write_wav(&dir.join("clip.wav"))?;
-    std::fs::write(dir.join("script"), SCRIPT).map_err(|e| e.to_string())?;
-    let config = Config::new(["with-sound sh /clips/script"])
-        .name("guest-pipewire")
+    std::fs::write(dir.join("script"), server.script).map_err(|e| e.to_string())?;
+    let config = Config::new([format!("{} /clips/script", server.start)])
+        .name(name)
         .icount(true)
         .sound_server(true)
         .mem_mib(1024)
         .file(&dir, "/clips");
     let outcome = Vm::run(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
-    check_clean("guest-pipewire", &outcome, rec);
+    check_clean(name, &outcome, rec);
     let at = |e: String| {
         format!(
             "{e}\n{}{}run: {}",
@@ -79,8 +150,10 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
             outcome.dir.path().display()
         )
     };
-    rec.case("guest-pipewire-exact", played(&clip, &outcome).map_err(at));
-    rec.case("guest-pipewire-names", named(&outcome.stdout()).map_err(at));
+    let exact = played(&clip, &outcome).map_err(at);
+    rec.case(&format!("{name}-exact"), exact);
+    let seen = named(server, &outcome.stdout()).map_err(at);
+    rec.case(&format!("{name}-names"), seen);
     Ok(())
 }
 
@@ -91,7 +164,7 @@ fn played(clip: &Recording, outcome: &Outcome) -> Result<(), String> {
             .find_map(|l| l.strip_prefix(word))
             .map_or("", str::trim)
     };
-    if outcome.status != 0 || of("pw-play:") != "0" {
+    if outcome.status != 0 || of("played:") != "0" {
         return Err(format!("status {}", outcome.status));
     }
     if of("errors:") != "0" || of("xruns:") != "0" {
@@ -144,29 +217,17 @@ fn sixteen_bits(format: &str, bytes: &[u8]) -> Result<Vec<i16>, String> {
 }
 
 /// What a person sees who opens the settings of sound.
-fn named(said: &str) -> Result<(), String> {
+fn named(server: &Server, said: &str) -> Result<(), String> {
     let is = |words: &[&str]| {
         let all = |line: &str| words.iter().all(|w| line.contains(w));
         said.lines().filter(|l| all(l)).count()
     };
-    let missing: Vec<_> = [
-        (
-            "the card, by its name",
-            1,
-            &["device.description = \"sgring"][..],
-        ),
-        ("its driver", 1, &["alsa.driver_name = \"snd_sgring\""]),
-        (
-            "a profile that plays and records",
-            1,
-            &["output:", "+input:", "sinks: 1, sources: 1"],
-        ),
-        ("the default sink and source", 2, &["*", "sgring", "[vol: "]),
-    ]
-    .into_iter()
-    .filter(|(_, count, words)| is(words) < *count)
-    .map(|(what, ..)| what)
-    .collect();
+    let missing: Vec<_> = server
+        .seen
+        .iter()
+        .filter(|(_, count, words)| is(words) < *count)
+        .map(|(what, ..)| *what)
+        .collect();
     if missing.is_empty() {
         Ok(())
     } else {
