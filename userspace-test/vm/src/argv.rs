@@ -51,7 +51,9 @@ pub(crate) fn build(
     }
     argv.flag("-nodefaults");
     argv.flag("-no-user-config");
-    argv.flag("-no-reboot");
+    if !config.reboots {
+        argv.flag("-no-reboot");
+    }
     argv.pair("-display", "none");
     let machine = match config.machine {
         Machine::Q35 => "q35,vmport=off,hpet=off,i8042=off,smbus=off,sata=off",
@@ -136,7 +138,7 @@ pub(crate) fn build(
 }
 
 fn kernel_line(config: &Config, release: &str) -> String {
-    // A panic ends the VM (-no-reboot), and an oops is a panic: nothing after
+    // A panic ends the VM (-no-reboot) or reboots it, and an oops is a panic: nothing after
     // it can be believed.
     let mut line = String::from("console=ttyS0 rdinit=/init panic=-1 oops=panic loglevel=7");
     line.push_str(" nokaslr norandmaps tsc=reliable");

@@ -139,7 +139,10 @@ impl Vm {
                 .push(port::collect(console, &file, b"\0", sink, |_| {})?);
             return Ok(());
         }
-        feed(stdin, &self.config.stdin);
+        match self.config.stdin {
+            Stdin::Live => self.stdin = Some(stdin),
+            _ => feed(stdin, &self.config.stdin),
+        }
         for (stream, name, sink) in [
             (stdout, "stdout", self.config.stdout.clone()),
             (stderr, "stderr", self.config.stderr.clone()),
@@ -153,6 +156,16 @@ impl Vm {
                 .push(port::collect(stream, &file, mark.as_bytes(), sink, ended)?);
         }
         Ok(())
+    }
+
+    /// Waits until the guest, which has been reset, runs its command once more. Output goes on in the same
+    /// streams; what the guest had written and QEMU had not read at the reset is lost.
+    ///
+    /// # Errors
+    /// A guest that does not come up, or whose command has ended without a reset.
+    pub fn boots_again(&mut self) -> Result<(), Error> {
+        self.started = Instant::now();
+        self.until_ready()
     }
 
     /// Waits for QEMU to speak, then for the guest to be up.
@@ -328,6 +341,7 @@ impl Parts<'_> {
             first_audio: None,
             streams: Vec::new(),
             keys: None,
+            stdin: None,
             terminal: None,
             luggage,
             nudged: Instant::now(),
@@ -376,7 +390,7 @@ fn feed(mut stream: UnixStream, stdin: &Stdin) {
     let stdin = stdin.clone();
     thread::spawn(move || {
         let _ = match stdin {
-            Stdin::Null => Ok(0),
+            Stdin::Null | Stdin::Live => Ok(0),
             Stdin::Bytes(bytes) => stream.write_all(&bytes).map(|()| 0),
             Stdin::Inherit => io::copy(&mut io::stdin(), &mut stream),
         };

@@ -126,6 +126,8 @@ pub enum Stdin {
     Bytes(Vec<u8>),
     /// Our own standard input.
     Inherit,
+    /// What [`Vm::tell`](crate::Vm::tell) says while the command runs.
+    Live,
 }
 
 /// Where a copy of the command's output goes, live, besides the run's folder.
@@ -171,6 +173,7 @@ pub struct Config {
     pub(crate) modparams: Vec<String>,
     pub(crate) load_driver: bool,
     pub(crate) movable: bool,
+    pub(crate) reboots: bool,
     pub(crate) audiodev: Option<String>,
     pub(crate) rate: u32,
     pub(crate) device_props: Vec<String>,
@@ -221,6 +224,7 @@ impl Config {
             modparams: Vec::new(),
             load_driver: true,
             movable: false,
+            reboots: false,
             audiodev: None,
             rate: 48_000,
             device_props: Vec::new(),
@@ -322,6 +326,14 @@ impl Config {
     #[must_use]
     pub fn movable(mut self, movable: bool) -> Self {
         self.movable = movable;
+        self
+    }
+
+    /// Whether a guest that reboots or panics boots again, see [`Vm::boots_again`](crate::Vm::boots_again), and
+    /// does not end the VM.
+    #[must_use]
+    pub fn reboots(mut self, reboots: bool) -> Self {
+        self.reboots = reboots;
         self
     }
 

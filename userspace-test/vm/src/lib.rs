@@ -31,6 +31,7 @@ pub mod recording;
 pub mod reference;
 mod rundir;
 pub mod soundfile;
+mod stall;
 mod stopper;
 mod story;
 mod tty;

@@ -72,6 +72,8 @@ pub struct Vm {
     pub(crate) first_audio: Option<Duration>,
     pub(crate) streams: Vec<thread::JoinHandle<io::Result<()>>>,
     pub(crate) keys: Option<UnixStream>,
+    /// Of a command whose standard input is [`Stdin::Live`](crate::Stdin::Live).
+    pub(crate) stdin: Option<UnixStream>,
     pub(crate) terminal: Option<tty::Raw>,
     /// Of a VM that can be moved.
     pub(crate) luggage: Option<Luggage>,
@@ -97,6 +99,17 @@ impl Vm {
         self.qmp
             .as_mut()
             .ok_or_else(|| Error::new(Kind::Died, "QEMU is gone"))
+    }
+
+    /// Says a line on the command's standard input.
+    ///
+    /// # Errors
+    /// A VM that was not started for that, and when QEMU is gone.
+    pub fn tell(&mut self, line: &str) -> Result<(), Error> {
+        let Some(stdin) = &mut self.stdin else {
+            return Err(Error::setup("the command's standard input is not live"));
+        };
+        writeln!(stdin, "{line}").map_err(|e| Error::new(Kind::Died, format!("stdin: {e}")))
     }
 
     /// The run's folder.
