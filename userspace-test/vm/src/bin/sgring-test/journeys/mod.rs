@@ -15,6 +15,7 @@ mod exact;
 mod formats;
 mod hear;
 mod jack;
+mod legs;
 mod levels;
 mod machine;
 mod many;

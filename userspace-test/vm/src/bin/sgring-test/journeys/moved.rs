@@ -3,18 +3,19 @@
 //!
 //! The guest's side is `userspace-test/suite/src/tools/moved.rs`. The instants are the host's: so many
 //! microseconds after the guest has gone on, drawn from a seed, and what the guest has come to by then is as the
-//! machine has it. The same is done with snapshots, to which the guest is set back after it has run on.
+//! machine has it. The same is done with snapshots, to which the guest is set back after it has run on, and with a
+//! machine that is only stopped for a while.
 //!
 //! `SGRING_HOPS` is how many times, `SGRING_SEED` which ones.
 
 use std::ops::Range;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sgring_signal::Generator;
 use sgring_vm::{Config, Vm};
 
+use super::legs::{Legs, legs, number, seed};
 use super::{check_clean, clean, folder, raw_clip};
 use crate::parse::Tap;
 use crate::report::{Planned, Recorder};
@@ -29,26 +30,12 @@ const LEG: u64 = 120_000;
 const FRAMES: u64 = 7_207;
 const FRAME: usize = 4;
 
-/// A number that the environment may give.
-fn number(name: &str, default: impl FnOnce() -> u64) -> Result<u64, String> {
-    match std::env::var(name) {
-        Ok(text) => text.parse().map_err(|e| format!("{name}={text}: {e}")),
-        Err(_) => Ok(default()),
-    }
-}
-
-/// A seed.
-fn any() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| u64::from(now.subsec_micros()))
-}
-
 pub fn units() -> Vec<Unit> {
     let unit = |name: &'static str, proves: &'static str, work: Work| {
         let planned = vec![
             Planned::new(
                 format!("{name}-never_noticed"),
-                "a guest that plays does not see that it is moved",
+                "a guest that plays does not see what is done to its machine",
             ),
             Planned::new(format!("{name}-exact"), proves),
             clean(name),
@@ -70,13 +57,16 @@ pub fn units() -> Vec<Unit> {
             "D-75: what follows a snapshot follows it again once that is loaded",
             roll_back,
         ),
+        unit(
+            "stopped",
+            "D-30, D-75: a machine that is stopped at any instant loses and repeats no frame",
+            stop,
+        ),
     ]
 }
 
 /// What is done to a guest, time and again. Gives the parts of the tap that do not count.
 type Work = fn(&mut Vm, u64, Legs) -> Result<Vec<Range<usize>>, String>;
-/// How long the guest runs in between.
-type Legs = Box<dyn Iterator<Item = Duration>>;
 
 fn journey(
     context: &Context,
@@ -85,7 +75,7 @@ fn journey(
     rec: &mut Recorder<'_>,
 ) -> Result<(), String> {
     let hops = number("SGRING_HOPS", || 24)?;
-    let seed = number("SGRING_SEED", any)?;
+    let seed = seed()?;
     let dir = folder(context, name)?;
     let (path, clip) = raw_clip(&dir, 22, FRAMES)?;
     let patience = PATIENCE + PER_HOP * u32::try_from(hops).unwrap_or(u32::MAX);
@@ -111,9 +101,7 @@ fn journey(
         "SGRING_HOPS={hops} SGRING_SEED={seed}; run: {}",
         run.display()
     );
-    let legs = Generator::new(seed, 1).frames::<i32>(0, u64::MAX / 2);
-    let legs = legs.map(move |leg| Duration::from_micros(u64::from(leg.unsigned_abs()) % leg_us));
-    let twice = work(&mut vm, hops, Box::new(legs)).map_err(|e| format!("{e}; {which}"))?;
+    let twice = work(&mut vm, hops, legs(seed, leg_us)).map_err(|e| format!("{e}; {which}"))?;
     unplug(&mut vm)?;
     let outcome = vm.wait().map_err(|e| format!("{e}; {which}"))?;
     let mut tap = Tap::default();
@@ -207,6 +195,26 @@ fn roll_back(vm: &mut Vm, times: u64, mut legs: Legs) -> Result<Vec<Range<usize>
         )?;
     }
     Ok(twice)
+}
+
+/// The machine stands still for as long as it has run.
+fn stop(vm: &mut Vm, times: u64, mut legs: Legs) -> Result<Vec<Range<usize>>, String> {
+    let mut from = 0;
+    for time in 0..times {
+        if time % 2 == 0 {
+            plays_on(vm, from)?;
+        }
+        let leg = legs.next().unwrap_or_default();
+        thread::sleep(leg);
+        qmp(vm, "stop", json!({}))?;
+        from = fetched(vm);
+        thread::sleep(leg);
+        if fetched(vm) != from {
+            return Err(format!("stop {time}: the card plays on, from byte {from}"));
+        }
+        qmp(vm, "cont", json!({}))?;
+    }
+    Ok(Vec::new())
 }
 
 /// Waits until more is in the tap than `from` bytes.
