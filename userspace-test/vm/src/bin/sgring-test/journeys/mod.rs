@@ -25,6 +25,7 @@ mod module;
 mod moved;
 mod player;
 mod product;
+mod reboot;
 mod recorded;
 mod selftests;
 mod sleep;
@@ -72,6 +73,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(tight::units());
     units.extend(many::units());
     units.extend(held_up::units());
+    units.extend(reboot::units());
     units.extend(bench::units());
     units.extend(selftests::units());
     units.extend(desktop::units());
