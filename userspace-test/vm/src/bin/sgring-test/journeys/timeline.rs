@@ -80,6 +80,8 @@ pub struct Timeline {
     pub streams: BTreeMap<u64, Stream>,
     pub steps: Vec<Step>,
     pub runs: Vec<Run>,
+    /// Interrupts of all streams.
+    pub irqs: u64,
 }
 
 impl Timeline {
@@ -174,6 +176,7 @@ impl Timeline {
                     return Err("nothing to interrupt for".to_owned());
                 }
                 st.irqs += 1;
+                self.irqs += 1;
                 at(st, say("hw_ptr")?)?;
                 if say("interrupt")? != st.irqs {
                     return Err(format!("it is number {}", st.irqs));
