@@ -5,6 +5,7 @@
 //! over, and hears itself by the loopback all the while, until the machine goes down in the middle of that:
 //! `reboot PERIODS` reboots it after so many periods, `crash PERIODS` has the kernel panic, `reset` leaves it to
 //! the host, and `last` does not begin with it. A journey judges what the card has fetched.
+#![allow(unsafe_code)]
 
 use cpal_alsa_mmap::sys::{Access, Pcm, PlaybackRing, State, SyncRequest};
 use sgring_suite::card::{self, Config};
@@ -13,6 +14,7 @@ use sgring_suite::control::Control;
 use sgring_suite::ensure;
 use sgring_suite::tap::{self, Outcome, Test};
 use std::fs;
+use std::io;
 use std::process::ExitCode;
 
 /// Frames by which the loopback is late: a burst, a millisecond here.
@@ -107,10 +109,11 @@ fn going(down_after: usize) -> Outcome {
     }
     let state = playback.status()?.state;
     ensure!(state == State::Running, "{state:?}");
-    // Without a goodbye to anything.
-    let down = match std::env::args().nth(2).as_deref() {
-        Some("crash") => "c",
-        _ => "b",
-    };
-    Ok(fs::write("/proc/sysrq-trigger", down)?)
+    if std::env::args().nth(2).as_deref() == Some("crash") {
+        return Ok(fs::write("/proc/sysrq-trigger", "c")?);
+    }
+    // With no goodbye to the streams, but one of the kernel to its devices.
+    // SAFETY: A number; nothing of this program is left when it succeeds.
+    unsafe { libc::reboot(libc::RB_AUTOBOOT) };
+    Err(io::Error::last_os_error().into())
 }
