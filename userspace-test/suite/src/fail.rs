@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Allocations that fail when told (Documentation/fault-injection/fault-injection.rst), one at a time, by number.
+//!
+//! All of a call's, or, of a call with thousands, one in [`Failures::one_in`], drawn from a seed.
 
+use crate::seed::Random;
 use crate::tap::{Outcome, Stop, note};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -25,7 +29,10 @@ const SETTINGS: [(&str, &str); 8] = [
 
 /// This thread's next allocations.
 #[derive(Debug)]
-pub struct Failures(File);
+pub struct Failures {
+    file: File,
+    one_in: Cell<u32>,
+}
 
 /// What became of calls of which an allocation failed.
 #[derive(Debug, Default)]
@@ -63,11 +70,45 @@ impl Failures {
             fs::write(&path, value)
                 .map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))?;
         }
-        Ok(Self(file))
+        Ok(Self {
+            file,
+            one_in: Cell::new(1),
+        })
+    }
+
+    /// From now on one in `count` allocations fails, on the average; `SGRING_ALLOCATIONS` is another count, 1 for
+    /// each of them.
+    ///
+    /// # Panics
+    ///
+    /// If `SGRING_ALLOCATIONS` is no number from 1 on.
+    pub fn one_in(&self, count: u32) -> &Self {
+        let count = match std::env::var("SGRING_ALLOCATIONS") {
+            Ok(text) => text.parse().expect("SGRING_ALLOCATIONS is a number"),
+            Err(_) => count,
+        };
+        assert!(count > 0, "one in none");
+        self.one_in.set(count);
+        self
+    }
+
+    /// The allocations that are to fail, as long as there are so many.
+    fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
+        let count = self.one_in.get();
+        let mut random = (count > 1).then(Random::new);
+        let mut number = 0;
+        std::iter::from_fn(move || {
+            number += match &mut random {
+                None => 1,
+                // Of 1 to 2 count - 1, the average is count.
+                Some(random) => 1 + random.below(2 * count as usize - 1) as u32,
+            };
+            Some(number)
+        })
     }
 
     fn arm(&self, number: u32) -> io::Result<()> {
-        self.0.write_all_at(number.to_string().as_bytes(), 0)
+        self.file.write_all_at(number.to_string().as_bytes(), 0)
     }
 
     /// Ends it; whether the failure has come.
@@ -75,7 +116,7 @@ impl Failures {
         let mut text = [0; 16];
         // Reading and writing copy from and to user space themselves, which is counted: a failure here has
         // not come before.
-        let come = match self.0.read_at(&mut text, 0) {
+        let come = match self.file.read_at(&mut text, 0) {
             Ok(_) => text[0] == b'0',
             Err(_) => false,
         };
@@ -98,7 +139,7 @@ impl Failures {
         Ok(self.disarm()?.then_some(result))
     }
 
-    /// For every allocation of `call`, on a state that `before` makes: lets it fail, demands one of `errors` or
+    /// For every allocation of `call`, or [one in so many](Self::one_in), on a state that `before` makes: lets it fail, demands one of `errors` or
     /// success, and hands state and result to `after`. In the end the call without a failure must
     /// succeed.
     ///
@@ -114,7 +155,7 @@ impl Failures {
         after: impl Fn(S, io::Result<T>) -> Outcome,
     ) -> Result<Tally, Stop> {
         let mut tally = Tally::default();
-        for number in 1.. {
+        for number in self.numbers() {
             let mut state = before()?;
             let Some(result) = self.once(number, || call(&mut state))? else {
                 break;
