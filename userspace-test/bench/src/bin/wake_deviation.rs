@@ -6,6 +6,9 @@
 //! how much one is off, early or late. Beside it a client that has no card at all, and waits for the same times by
 //! `clock_nanosleep()`: what the kernel's timers and its scheduler have in it. Both go first (`SCHED_FIFO`).
 //!
+//! The same times, that is, whole seconds later: what the kernel does every 4 ms or every second holds up a client
+//! in each such round whose wakeups happen to fall there, and none whose do not.
+//!
 //! Each goes by the clock that paces it: the timer's client by `CLOCK_MONOTONIC`, the card's by the raw one, since
 //! the kernel steers the other, soon after boot by 60 millionths.
 //!
@@ -46,10 +49,9 @@ fn main() -> io::Result<()> {
     thread::sleep(SETTLE);
     for period in words.numbers("periods")? {
         eprintln!("periods of {period} frames");
-        for (client, times) in [
-            ("ring", by_ring(period, wakeups)?),
-            ("nanosleep", by_timer(period as u64, wakeups)?),
-        ] {
+        let (ring, middle) = by_ring(period, wakeups)?;
+        let timer = by_timer(period as u64, wakeups, middle)?;
+        for (client, times) in [("ring", ring), ("nanosleep", timer)] {
             let mut series = Series::new("wake.deviation", "ns")
                 .label("program", "wake_deviation")
                 .label("clock", stopwatch.clock())
@@ -71,8 +73,13 @@ fn grid(period: u64, periods: usize) -> u64 {
     period * periods as u64 * SECOND / RATE
 }
 
-/// Clock readings at the ends of periods. An xrun is an error.
-fn by_ring(period: usize, wakeups: usize) -> io::Result<Vec<u64>> {
+/// The wakeup in the middle: the two clocks of the grids differ little around it.
+fn middle(wakeups: usize) -> usize {
+    WARM_UP + wakeups / 2
+}
+
+/// Clock readings at the ends of periods, and the timers' time at the [`middle`] one. An xrun is an error.
+fn by_ring(period: usize, wakeups: usize) -> io::Result<(Vec<u64>, u64)> {
     let frames = u32::try_from(period).map_err(io::Error::other)?;
     let config = Config {
         access: Access::MmapInterleaved,
@@ -91,7 +98,8 @@ fn by_ring(period: usize, wakeups: usize) -> io::Result<Vec<u64>> {
     pcm.sync_ptr(SyncRequest::default())?;
     pcm.start()?;
     let mut times = Vec::with_capacity(wakeups);
-    for wakeup in 0..WARM_UP + wakeups {
+    let mut at_middle = 0;
+    for wakeup in 1..=WARM_UP + wakeups {
         let events = pcm.poll(None)?;
         let now = now(libc::CLOCK_MONOTONIC_RAW)?;
         if events & libc::POLLERR != 0 {
@@ -99,17 +107,23 @@ fn by_ring(period: usize, wakeups: usize) -> io::Result<Vec<u64>> {
         }
         written += period as u64;
         control.set_appl_ptr(written);
-        if wakeup >= WARM_UP {
+        if wakeup > WARM_UP {
             times.push(now);
+        }
+        if wakeup == middle(wakeups) {
+            at_middle = self::now(libc::CLOCK_MONOTONIC)?;
         }
     }
     pcm.drop_frames()?;
-    Ok(times)
+    Ok((times, at_middle))
 }
 
-/// Clock readings of a client that is woken up by a timer.
-fn by_timer(period: u64, wakeups: usize) -> io::Result<Vec<u64>> {
-    let origin = now(libc::CLOCK_MONOTONIC)?;
+/// Clock readings of a client that is woken up by a timer, whole seconds behind one whose [`middle`] wakeup came at
+/// `at_middle`.
+fn by_timer(period: u64, wakeups: usize, at_middle: u64) -> io::Result<Vec<u64>> {
+    let origin = at_middle.saturating_sub(grid(period, middle(wakeups)));
+    let seconds = now(libc::CLOCK_MONOTONIC)?.saturating_sub(origin) / SECOND + 1;
+    let origin = origin + seconds * SECOND;
     let mut times = Vec::with_capacity(wakeups);
     for wakeup in 1..=WARM_UP + wakeups {
         let until = origin + grid(period, wakeup);
