@@ -27,6 +27,36 @@ const SETTINGS: [(&str, &str); 8] = [
     ("fail_usercopy/probability", "0"),
 ];
 
+/// Where nothing fails: the interrupt core goes on without the files of `/proc/irq` that it could not make, and
+/// warns when it takes away what is not there (kernel/irq/proc.c).
+const SPARED: &str = "register_irq_proc";
+
+fn set(name: &str, value: &str) -> Outcome {
+    let path = Path::new(DEBUGFS).join(name);
+    fs::write(&path, value).map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))
+}
+
+/// The addresses of one of the kernel's functions: where it begins, and where the next one does.
+fn function(name: &str) -> Result<(u64, u64), Stop> {
+    let text = fs::read_to_string("/proc/kallsyms")?;
+    let symbols = || {
+        text.lines().filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let address = u64::from_str_radix(words.next()?, 16).ok()?;
+            Some((address, words.nth(1)?))
+        })
+    };
+    let start = symbols().find(|(_, symbol)| *symbol == name);
+    let start = start.map_or(0, |(address, _)| address);
+    let behind = symbols().map(|(address, _)| address);
+    match behind.filter(|&address| address > start).min() {
+        Some(end) if start != 0 => Ok((start, end)),
+        _ => Err(Stop::Fail(format!(
+            "/proc/kallsyms does not tell where {name} is"
+        ))),
+    }
+}
+
 /// This thread's next allocations.
 #[derive(Debug)]
 pub struct Failures {
@@ -66,9 +96,12 @@ impl Failures {
             file => file?,
         };
         for (name, value) in SETTINGS {
-            let path = Path::new(DEBUGFS).join(name);
-            fs::write(&path, value)
-                .map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))?;
+            set(name, value)?;
+        }
+        let (start, end) = function(SPARED)?;
+        for kind in ["failslab", "fail_page_alloc"] {
+            set(&format!("{kind}/reject-start"), &format!("{start:#x}"))?;
+            set(&format!("{kind}/reject-end"), &format!("{end:#x}"))?;
         }
         Ok(Self {
             file,

@@ -28,6 +28,7 @@
 #![allow(unsafe_code)]
 
 mod map;
+mod params;
 mod pcm;
 mod status;
 #[cfg(feature = "cpal")]
@@ -37,11 +38,11 @@ pub mod uapi;
 pub use map::{
     ControlPage, LinearError, MapOptions, Mapping, PlaybackRing, Protection, Sharing, StatusPage,
 };
+pub use params::{Access, Format, HwParams, Param, Range, SwParams, TstampType};
 #[cfg(feature = "cpal")]
 pub(crate) use pcm::poll;
 pub use pcm::{
-    Access, Direction, Format, HwParams, Info, MmapState, OpenMode, OpenOptions, Param, Pcm, Range,
-    State, SwParams, SyncReply, SyncRequest, TstampType,
+    Direction, Info, MmapState, OpenMode, OpenOptions, Pcm, State, SyncReply, SyncRequest,
 };
 pub use status::{AudioClock, Status};
 #[cfg(feature = "cpal")]
