@@ -15,6 +15,10 @@
 #include <sound/pcm_params.h>
 #include <sound/tlv.h>
 
+#ifndef CONFIG_SND_PROC_FS
+#error "snd-sgring needs a kernel with CONFIG_SND_PROC_FS"
+#endif
+
 /* These are casts to a checked type, which bindgen does not take for constants. */
 #define SGRING_FORMAT(name) \
 	static const unsigned int SGRING_PCM_FORMAT_##name = \

@@ -11,7 +11,8 @@
 //! All but the ring is as the card says it, counted since PREPARE ([`crate::status`]): the position and the delay
 //! in frames; bursts, of a millisecond at most, that the host did too late, and those for which the client was
 //! not ready; frames that the audio backend did not take or did not have; the ring's bytes and where they are.
-//! Underruns stay 0 where DMA has to be synced: the card is not told of the client then.
+//! Underruns stay 0 where DMA has to be synced, and of clients of 32 bits: the card is not told of the client then.
+//! A client that does not say how far it has got, as alsa-lib's `dmix`, has nothing but underruns.
 
 use crate::{
     alsa::InfoOps,
@@ -56,7 +57,8 @@ fn stream_line(card: &CardState, stream: u32, file: &SeqFile) -> Option<()> {
     } = card.status.regrets(stream)?;
     let home = match backing {
         Backing::Sram => "SRAM",
-        _ => "RAM",
+        Backing::Ram => "RAM",
+        Backing::None => "nothing",
     };
     seq_print!(file, "{direction} {number} frame {hw_ptr} delay {delay} ");
     seq_print!(file, "interrupts {irqs} late {late} underruns {underruns} ");

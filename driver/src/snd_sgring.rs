@@ -19,8 +19,7 @@
 //! `pcm` and `controls` are what the sound core calls, `card` what all substreams share and the interrupt
 //! handler, `ring` a substream's memory, `slot` what is kept of a stream, `levels` how loud it is, `events` what
 //! the card tells by itself, `migrate` moves rings, `report` says in `/proc/asound` how streams fare, `regs` and
-//! `status` are the card's two faces. `ahead`,
-//! `bounds`, `budget`, `chmap`, `descriptor`, `event`, `extent`, `format`, `level`, `link`, `position` and
+//! `status` are the card's two faces. `ahead`, `bounds`, `budget`, `chmap`, `descriptor`, `event`, `extent`, `format`, `level`, `link`, `position` and
 //! `vector` are pure and tested on the host too. `alsa` and `mm` are the abstractions, with all of the
 //! `unsafe`; `seam` is where kernels differ.
 

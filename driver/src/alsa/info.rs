@@ -33,22 +33,22 @@ impl<D: Send + Sync + 'static> Card<D> {
                 Some(show::<D, T>),
                 None,
             )
-        })?;
-        Ok(())
+        })
     }
 }
 
 /// # Safety
 ///
-/// For the sound core: `entry` was made by [`Card::add_info`] of a card with data `D` and both exist during the
-/// call, as does `buffer`, which is the caller's alone.
+/// For the sound core: `entry` was made by [`Card::add_info`] of a card with data `D`; `buffer` is the caller's
+/// alone. Neither the card nor its data are freed during the call: `snd_card_disconnect()` comes first, takes the
+/// file away and waits for who reads it (`proc_remove()`).
 unsafe extern "C" fn show<D: Send + Sync + 'static, T: InfoOps<D>>(
     entry: *mut sys::snd_info_entry,
     buffer: *mut sys::snd_info_buffer,
 ) {
     // SAFETY: By the safety requirement.
     let card: *mut sys::snd_card = unsafe { (*entry).private_data }.cast();
-    // SAFETY: As above; the data go after the card.
+    // SAFETY: As above.
     let data = unsafe { Arc::<D>::borrow((*card).private_data) };
     // SAFETY: The buffer of a text file is a `seq_file` (`snd_info_seq_show()`, sound/core/info.c).
     let file = unsafe { SeqFile::from_raw((*buffer).buffer.cast()) };

@@ -11,6 +11,11 @@
 //! after `close`, and after the last mapping is gone (a VMA pins the file). The ring memory that the
 //! core reads and writes for `read()`, `write()` and silence (`runtime->dma_area`) is held by the
 //! `OpenStream` as long as the core has its address.
+//!
+//! The record with the client's position (`runtime->control`), which the card may read, is lent to it as long as
+//! there is the `OpenStream`: the core frees it right after `private_free` (`snd_pcm_detach_substream()`,
+//! sound/core/pcm.c). The card reads it between PREPARE and STOP, and `hw_free`, which the core calls before
+//! `close`, is where a driver stops it.
 
 use super::{
     copy,
@@ -290,13 +295,14 @@ impl<T: PcmOps> Adapter<T> {
             // SAFETY: The substream is valid and its card was made with a `T::Card`.
             let card = unsafe { Self::card(substream) };
             let notifier = T::elapsed(&card, opening.is_playback(), opening.number())?;
-            let appl_ptr = T::reads_appl_ptr(&card)
-                .map(|binding| {
-                    // SAFETY: Becomes part of the `OpenStream`, which the core has freed before the record.
-                    binding.with(|dev| unsafe { opening.lend_appl_ptr(dev) })
-                })
-                .transpose()?
-                .flatten();
+            // Without it there is only one count less.
+            let appl_ptr = T::reads_appl_ptr(&card).and_then(|binding| {
+                // SAFETY: Dropped with the `OpenStream`, or before there is one: see "What lives how long".
+                binding
+                    .with(|dev| unsafe { opening.lend_appl_ptr(dev) })
+                    .ok()
+                    .flatten()
+            });
             let stream = KBox::pin_init(
                 pin_init!(OpenStream {
                     stream: T::open(card, &opening)?,

@@ -28,6 +28,7 @@ use kernel::{
         Device, //
     },
     error::to_result,
+    page::page_align,
     prelude::*, //
 };
 
@@ -126,21 +127,25 @@ impl Opening<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Lent::new`]. `None` also where a position is not of 64 bits.
+    /// As [`Lent::new`]. `None` also where a position is not of 64 bits, low byte first.
     ///
     /// # Safety
     ///
     /// What is returned must be dropped before the runtime is freed.
     pub(super) unsafe fn lend_appl_ptr(&self, dev: &Device<Bound>) -> Result<Option<(Lent, u64)>> {
         type Record = sys::snd_pcm_mmap_control;
-        if size_of::<sys::snd_pcm_uframes_t>() != size_of::<u64>() {
+        if size_of::<sys::snd_pcm_uframes_t>() != size_of::<u64>()
+            || cfg!(not(target_endian = "little"))
+        {
             return Ok(None);
         }
+        // Whole pages, as the core allocates it: an IOMMU would not have less of a page bounced.
+        let bytes = page_align(size_of::<Record>()).ok_or(EOVERFLOW)?;
         // SAFETY: By the type invariant; the record is there from before `open` until the runtime is freed.
         let record = unsafe { (*self.runtime()).control };
-        // SAFETY: The core has allocated it as whole pages of the linear map. The rest by the safety
-        // requirement.
-        let lent = unsafe { Lent::new(dev, record.cast(), size_of::<Record>()) }?;
+        // SAFETY: The core has allocated it as whole pages of the linear map (`snd_pcm_attach_substream()`,
+        // sound/core/pcm.c). The rest by the safety requirement.
+        let lent = unsafe { Lent::new(dev, record.cast(), bytes) }?;
         Ok(lent.map(|lent| (lent, offset_of!(Record, appl_ptr) as u64)))
     }
 
@@ -302,10 +307,16 @@ impl Setup<'_> {
         }
     }
 
-    /// Where the card can read the client's position: a word of 64 bits, frames modulo the boundary, 0 after
-    /// `prepare`. Whatever user space writes there.
+    /// Where the card can read the client's position: a word of 64 bits, frames from `prepare` on. Whatever user
+    /// space writes there.
+    ///
+    /// `None` also for a client of 32 bits, whose positions wrap within hours.
     pub(crate) fn appl_ptr_address(&self) -> Option<u64> {
-        self.appl_ptr
+        // SAFETY: By the type invariant.
+        let runtime = unsafe { (*self.ptr).runtime };
+        // SAFETY: As above; `sw_params` does not change it.
+        let boundary = unsafe { (*runtime).boundary };
+        self.appl_ptr.filter(|_| boundary as u64 > u32::MAX.into())
     }
 
     /// Whether the client asked for streaming without period interrupts.

@@ -25,6 +25,7 @@ use super::{
         Mapping,
         VmFault, //
     },
+    shim,
     Binding,
     Charge, //
 };
@@ -305,5 +306,5 @@ pub(super) fn needs_sync(dev: &Device<Bound>, address: u64) -> bool {
     // CAST: `Device` is a transparent wrapper of `struct device`.
     let dev = core::ptr::from_ref(dev).cast_mut().cast();
     // SAFETY: `dev` is bound, and `address` is of a mapping of its that exists.
-    unsafe { bindings::__dma_need_sync(dev, address) }
+    unsafe { shim::needs_sync(dev, address) }
 }

@@ -68,6 +68,11 @@ void snd_sgring_get_page(struct page *page)
 	get_page(page);
 }
 
+bool snd_sgring_needs_sync(struct device *dev, dma_addr_t address)
+{
+	return dma_need_sync(dev, address);
+}
+
 bool snd_sgring_map_for_device(struct device *dev, void *memory, size_t bytes,
 			       dma_addr_t *address)
 {

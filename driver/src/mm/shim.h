@@ -18,6 +18,7 @@ struct page;
 /* In shim.c */
 extern unsigned int snd_sgring_fault_window;
 void snd_sgring_get_page(struct page *page);
+bool snd_sgring_needs_sync(struct device *dev, dma_addr_t address);
 bool snd_sgring_map_for_device(struct device *dev, void *memory, size_t bytes,
 			       dma_addr_t *address);
 bool snd_sgring_may_say(void);

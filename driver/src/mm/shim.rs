@@ -52,6 +52,16 @@ pub(super) unsafe fn get_page(page: *mut bindings::page) {
     unsafe { c::snd_sgring_get_page(page) };
 }
 
+/// Whether what is mapped at `address` has to be handed over between CPU and device.
+///
+/// # Safety
+///
+/// `dev` must be bound, and `address` of a mapping of its that exists.
+pub(super) unsafe fn needs_sync(dev: *mut bindings::device, address: u64) -> bool {
+    // SAFETY: By the safety requirement.
+    unsafe { c::snd_sgring_needs_sync(dev, address) }
+}
+
 /// Maps `bytes` bytes at `memory` for `dev` to read: at which address, or `None` where that fails.
 ///
 /// # Safety
