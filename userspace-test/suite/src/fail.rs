@@ -172,9 +172,9 @@ impl Failures {
         Ok(self.disarm()?.then_some(result))
     }
 
-    /// For every allocation of `call`, or [one in so many](Self::one_in), on a state that `before` makes: lets it fail, demands one of `errors` or
-    /// success, and hands state and result to `after`. In the end the call without a failure must
-    /// succeed.
+    /// For every allocation of `call`, or [one in so many](Self::one_in), on a state that `before` makes: lets it
+    /// fail, demands one of `errors` or success, and hands state and result to `after`. In the end the call without
+    /// a failure must succeed.
     ///
     /// # Errors
     ///

@@ -60,6 +60,8 @@ impl Deck {
         let config = config();
         let capture = config.prepare_on(card::open_capture()?)?;
         let playback = config.prepare()?;
+        // They start together.
+        playback.link(&capture)?;
         Ok(Self {
             playback,
             capture,
@@ -90,7 +92,6 @@ fn rewound() -> Outcome {
     let deck = Deck::new()?;
     let mut played = noise(&mut random, 12_000);
     deck.playback.writei(&played)?;
-    deck.capture.start()?;
     deck.playback.start()?;
     // Again and again, each time behind what is being played: a second and more is left.
     for _ in 0..4 {
@@ -102,6 +103,7 @@ fn rewound() -> Outcome {
         deck.playback.writei(&again)?;
         played.extend(again);
     }
+    deck.playback.unlink()?;
     deck.playback.drain()?;
     let frames = played.len() / FRAME_BYTES;
     expect_played(&deck.recorded(frames + 1_000)?, &played)
@@ -112,7 +114,6 @@ fn forwarded() -> Outcome {
     let deck = Deck::new()?;
     let mut played = noise(&mut random, 8_000);
     deck.playback.writei(&played)?;
-    deck.capture.start()?;
     deck.playback.start()?;
     // What the ring has there is what it was allocated with.
     let frames = 1 + random.below(2_000);
@@ -122,6 +123,7 @@ fn forwarded() -> Outcome {
     let more = noise(&mut random, 2_000);
     deck.playback.writei(&more)?;
     played.extend(more);
+    deck.playback.unlink()?;
     deck.playback.drain()?;
     let frames = played.len() / FRAME_BYTES;
     expect_played(&deck.recorded(frames + 1_000)?, &played)
@@ -138,7 +140,6 @@ fn plays_on() -> Outcome {
     playback.prepare()?;
     let mut played = noise(&mut random, 3 * ring as usize / 4);
     playback.writei(&played)?;
-    deck.capture.start()?;
     playback.start()?;
     // Played to its end, and on to where the ring had it before.
     let mut recorded = Vec::new();
@@ -157,6 +158,7 @@ fn plays_on() -> Outcome {
     let more = noise(&mut random, 2_000);
     playback.writei(&more)?;
     played.extend(more);
+    playback.unlink()?;
     playback.drain()?;
     let frames = played.len() / FRAME_BYTES + 1_000 - recorded.len() / FRAME_BYTES;
     recorded.extend(deck.recorded(frames)?);
@@ -172,17 +174,15 @@ fn begins_again() -> Outcome {
     let mut random = Random::new();
     let deck = Deck::new()?;
     let playback = &deck.playback;
+    playback.unlink()?;
     deck.capture.start()?;
-    playback.hw_free()?;
+    let mut params = SwParams::new(config().frames(), i64::MAX as u64);
+    params.start_threshold = i64::MAX as u64;
+    playback.sw_params(&params)?;
     for _ in 0..3 {
         // Whole periods: the interrupt of the last one ends it.
         let frames = 256 * (1 + random.below(16));
         let played = noise(&mut random, frames);
-        config().apply(playback)?;
-        let mut params = SwParams::new(config().frames(), i64::MAX as u64);
-        params.start_threshold = i64::MAX as u64;
-        playback.sw_params(&params)?;
-        playback.prepare()?;
         playback.writei(&played)?;
         playback.start()?;
         playback.poll(None)?;
@@ -192,8 +192,7 @@ fn begins_again() -> Outcome {
             "{status:?} with {frames} frames written"
         );
         expect_played(&deck.recorded(frames + 1_000)?, &played)?;
-        playback.drop_frames()?;
-        playback.hw_free()?;
+        playback.prepare()?;
     }
     Ok(())
 }

@@ -5,10 +5,11 @@
 //! What only the host can do is asked of it by lines `host: NAME VALUE`, properties of the card. A journey listens,
 //! and answers by a plug in the line output: pulled out, or put in again.
 
-use cpal_alsa_mmap::sys::{Pcm, State};
+use cpal_alsa_mmap::sys::{Pcm, State, SwParams, uapi};
 use sgring_suite::card::{self, Config};
 use sgring_suite::control::{Control, Interface};
 use sgring_suite::ensure;
+use sgring_suite::fate::Fate;
 use sgring_suite::kmsg::Watch;
 use sgring_suite::tap::{self, Outcome, Stop, Test, expect, note};
 use std::fs::OpenOptions;
@@ -22,6 +23,11 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
     tap::run(&[
+        Test(
+            "nothing_to_sync",
+            "M14, D-130: memory is coherent, behind an IOMMU too: no client has to sync, and the card reads how far it is",
+            nothing_to_sync,
+        ),
         Test(
             "ring_not_readable",
             "D-60: a burst that fails is an xrun: poll() and write() say so at once, PREPARE heals",
@@ -115,6 +121,25 @@ fn heal(pcm: &Pcm) -> Outcome {
         end.state,
         end.hw_ptr
     );
+    Ok(())
+}
+
+fn nothing_to_sync() -> Outcome {
+    let config = config();
+    let pcm = config.open()?;
+    let mut params = config.hw_params();
+    pcm.hw_refine(&mut params)?;
+    ensure!(
+        params.info() & uapi::INFO_EXPLICIT_SYNC == 0,
+        "EXPLICIT_SYNC"
+    );
+    pcm.sw_params(&SwParams::free_running(config.frames()))?;
+    pcm.prepare()?;
+    pcm.start()?;
+    while pcm.status()?.hw_ptr < config.frames() {}
+    pcm.drop_frames()?;
+    let fate = Fate::of("playback 0")?;
+    ensure!(fate.count("underruns")? > 0, "{fate:?}");
     Ok(())
 }
 

@@ -203,7 +203,6 @@ fn drained() -> Outcome {
     let pcm = LONG.prepare()?;
     pcm.writei(clip())?;
     let (began, interrupts) = (Instant::now(), interrupts()?);
-    pcm.start()?;
     pcm.set_nonblock(true)?;
     expect("DRAIN", pcm.drain(), libc::EAGAIN)?;
     host("hold still")?;
@@ -287,7 +286,6 @@ fn xrun() -> Outcome {
     expect("write", pcm.writei(&[0; FRAME_BYTES]), libc::EPIPE)?;
     pcm.prepare()?;
     pcm.writei(&content(LITTLE as usize * FRAME_BYTES))?;
-    pcm.start()?;
     pcm.drain()?;
     let end = pcm.status()?;
     ensure!(

@@ -11,13 +11,14 @@ use crate::{Context, Shard, Unit};
 
 const CHANNELS: usize = 32;
 /// What `aplay` calls them, bytes of a sample, and of what bytes silence is.
-const FORMATS: [(&str, usize, u8); 6] = [
+const FORMATS: [(&str, usize, u8); 7] = [
     ("S16_LE", 2, 0),
     ("S24_3LE", 3, 0),
     ("U8", 1, 0x80),
     ("S32_LE", 4, 0),
     ("FLOAT_LE", 4, 0),
     ("S24_LE", 4, 0),
+    ("S8", 1, 0),
 ];
 /// Frames; `aplay` fills up the last one with silence.
 const PERIOD: usize = 240;

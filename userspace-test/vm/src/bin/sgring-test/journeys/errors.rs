@@ -14,7 +14,11 @@ use crate::{Context, Shard, Unit};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
-const TESTS: [(&str, &str); 7] = [
+const TESTS: [(&str, &str); 8] = [
+    (
+        "nothing_to_sync",
+        "M14, D-130: no client has to sync, and the card reads how far it is",
+    ),
     ("ring_not_readable", "D-60: a burst that fails is an xrun"),
     ("ring_not_writable", "D-60: the same for a recording"),
     ("drain_ends", "a drain that cannot end by itself ends"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A guest that plays is moved from one QEMU to the next, at any instant of any state.
+//! A guest that plays and records is moved from one QEMU to the next, at any instant of any state.
 //!
 //! The guest's side is `userspace-test/suite/src/tools/moved.rs`. The instants are the host's: so many
 //! microseconds after the guest has gone on, drawn from a seed, and what the guest has come to by then is as the

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Clips of every format, one behind the other, in the 16 bits of the audio backend's recording: U8 and S16 whole, the
+//! Clips of every format, one behind the other, in the 16 bits of the audio backend's recording: U8, S8 and S16 whole, the
 //! upper bits of the others.
 //!
 //! QEMU's wav files can have 8 bits too, but what they then have is one too low, and the lowest value the highest
@@ -26,7 +26,7 @@ struct Format {
     bytes: fn(i32) -> Vec<u8>,
 }
 
-const FORMATS: [Format; 6] = [
+const FORMATS: [Format; 7] = [
     Format {
         name: "S16_LE",
         bytes: |v| v.to_le_bytes()[2..].to_vec(),
@@ -34,6 +34,10 @@ const FORMATS: [Format; 6] = [
     Format {
         name: "U8",
         bytes: |v| vec![v.to_le_bytes()[3] ^ 0x80],
+    },
+    Format {
+        name: "S8",
+        bytes: |v| v.to_le_bytes()[3..].to_vec(),
     },
     Format {
         name: "S24_LE",
@@ -75,7 +79,7 @@ pub fn units() -> Vec<Unit> {
 /// What the file has of a clip in `format`.
 fn heard(format: &Format, samples: &[i32]) -> Recording {
     let lost = match format.name {
-        "U8" => 24,
+        "U8" | "S8" => 24,
         _ => 16,
     };
     Recording {
