@@ -296,13 +296,14 @@ impl<T: PcmOps> Adapter<T> {
             let card = unsafe { Self::card(substream) };
             let notifier = T::elapsed(&card, opening.is_playback(), opening.number())?;
             // Without it there is only one count less.
-            let appl_ptr = T::reads_appl_ptr(&card).and_then(|binding| {
+            let lend = |dev: &_| {
                 // SAFETY: Dropped with the `OpenStream`, or before there is one: see "What lives how long".
-                binding
-                    .with(|dev| unsafe { opening.lend_appl_ptr(dev) })
-                    .ok()
-                    .flatten()
-            });
+                unsafe { opening.lend_appl_ptr(dev) }
+            };
+            // Without it there is only one count less.
+            let appl_ptr = T::reads_appl_ptr(&card)
+                .and_then(|binding| binding.with(lend).ok())
+                .flatten();
             let stream = KBox::pin_init(
                 pin_init!(OpenStream {
                     stream: T::open(card, &opening)?,
