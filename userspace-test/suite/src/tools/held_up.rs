@@ -234,6 +234,8 @@ fn recording() -> Outcome {
         interrupts,
     };
     playing.expect_state(State::Running)?;
+    // However soon the hold came, there is something to be compared.
+    while playing.pcm.status()?.hw_ptr < LONG.period.into() {}
     // A stream that is stopped has nothing to read any more.
     let mut heard = vec![0; capture.status()?.avail as usize * FRAME_BYTES];
     let read = capture.readi(&mut heard)? * FRAME_BYTES;
@@ -247,18 +249,13 @@ fn recording() -> Outcome {
     playing.look()
 }
 
-/// Round and round in a ring that is shorter than a stall, of which none is a lap that is not counted.
+/// Round and round in a ring that is shorter than a stall. How many laps that was is not asked: the sound core goes by
+/// the position within the ring, and may miss one. What the card has done the journey knows.
 fn around() -> Outcome {
     let playing = Playing::new(SHORT)?;
     for _ in 0..2 {
-        let before = playing.pcm.status()?.hw_ptr;
         host("hold")?;
         playing.expect_state(State::Running)?;
-        let (after, ring) = (playing.pcm.status()?.hw_ptr, SHORT.frames());
-        ensure!(
-            !stalls() || after - before >= ring,
-            "from {before} to {after}, of {ring} at least"
-        );
     }
     playing.end()
 }

@@ -11,12 +11,12 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sgring_vm::{Config, Vm};
 
 use super::legs::{Legs, legs, seed};
 use super::timeline::{self, Timeline};
-use super::{asked, clean, folder, raw_clip};
+use super::{asked, clean, folder, qmp, raw_clip};
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
 
@@ -269,16 +269,11 @@ fn words(vm: &mut Vm, address: u64, count: usize) -> Result<Vec<u32>, String> {
     }
 }
 
-fn qmp(vm: &mut Vm, command: &str, arguments: Value) -> Result<Value, String> {
-    let qmp = vm.qmp().map_err(|e| e.to_string())?;
-    qmp.execute(command, arguments).map_err(|e| e.to_string())
-}
-
 /// Demands that `fetched` is what each run of stream 0 has moved of its ring, which the clip fills over and over.
 fn each_once(fetched: &[u8], clip: &[u8], all: Timeline) -> Result<(), String> {
     let mut frames = fetched.chunks(FRAME);
     let clip: Vec<_> = clip.chunks(FRAME).collect();
-    let runs = all.runs_of(0);
+    let runs = all.runs_of(0)?;
     if runs.len() < TESTS.len() {
         return Err(format!("{} runs", runs.len()));
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Journeys: from the host through VM, driver and card, and back as a capture.
 //!
-//! Every one of them boots its own VM, and looks at the kernel's log and taint
-//! of it besides what it is about.
+//! Every one of them boots its own VM; those that see into it look at its
+//! kernel's log and taint besides what they are about.
 
 mod accel;
 mod asked;
@@ -40,8 +40,9 @@ mod wav;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use serde_json::Value;
 use sgring_vm::recording::Recording;
-use sgring_vm::{Layout, Outcome, dmesg};
+use sgring_vm::{Layout, Outcome, Vm, dmesg};
 
 use crate::report::{Planned, Recorder, Verdict};
 use crate::{Context, Unit};
@@ -172,6 +173,18 @@ fn raw_clip(dir: &Path, seed: u64, frames: u64) -> Result<(PathBuf, Vec<u8>), St
     let path = dir.join("clip.raw");
     std::fs::write(&path, &bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok((path, bytes))
+}
+
+/// A command to QEMU, and its answer.
+fn qmp(vm: &mut Vm, command: &str, arguments: Value) -> Result<Value, String> {
+    let qmp = vm.qmp().map_err(|e| e.to_string())?;
+    qmp.execute(command, arguments).map_err(|e| e.to_string())
+}
+
+/// Bytes that are in the tap so far.
+fn fetched(vm: &Vm) -> usize {
+    let tap = vm.dir().join("tap.raw");
+    std::fs::metadata(tap).map_or(0, |file| file.len() as usize)
 }
 
 /// Exact, or the judge's words.

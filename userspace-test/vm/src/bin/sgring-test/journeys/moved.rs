@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sgring_vm::{Config, Vm};
 
 use super::legs::{Legs, legs, number, seed};
-use super::{check_clean, clean, folder, raw_clip};
+use super::{check_clean, clean, fetched, folder, qmp, raw_clip};
 use crate::parse::Tap;
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
@@ -230,16 +230,10 @@ fn plays_on(vm: &mut Vm, from: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Bytes that are in the tap so far.
-fn fetched(vm: &Vm) -> usize {
-    let tap = vm.dir().path().join("tap.raw");
-    std::fs::metadata(tap).map_or(0, |file| file.len() as usize)
-}
-
 /// Pulls the plug, which ends the guest's program.
 fn unplug(vm: &mut Vm) -> Result<(), String> {
     let plug = json!({ "path": "card", "property": "jack0", "value": false });
-    qmp(vm, "qom-set", plug)
+    qmp(vm, "qom-set", plug).map(drop)
 }
 
 /// A command that goes on behind its answer, to its end.
@@ -262,13 +256,6 @@ fn job(vm: &mut Vm, command: &str, mut arguments: Value) -> Result<(), String> {
         None => Ok(()),
         Some(error) => Err(format!("{command}: {error}")),
     }
-}
-
-fn qmp(vm: &mut Vm, command: &str, arguments: Value) -> Result<(), String> {
-    let qmp = vm.qmp().map_err(|e| e.to_string())?;
-    qmp.execute(command, arguments)
-        .map(drop)
-        .map_err(|e| e.to_string())
 }
 
 /// Demands that `fetched` is `clip`, `rounds` times.

@@ -18,7 +18,7 @@ use sgring_vm::{Config, Outcome, Stdin, Vm, dmesg};
 
 use super::legs::{legs, seed};
 use super::timeline::{self, Run, Timeline};
-use super::{folder, raw_clip};
+use super::{fetched, folder, qmp, raw_clip};
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
 
@@ -108,7 +108,7 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     let moves = all.as_ref().map(drop).map_err(Clone::clone);
     rec.case("reboot-nothing_moves", moves.map_err(fail));
     let fetched = fs::read(outcome.dir.join("tap.raw")).map_err(|e| e.to_string())?;
-    let exact = all.and_then(|all| twice_each(&fetched, &clip, &all.runs_of(0)));
+    let exact = all.and_then(|all| twice_each(&fetched, &clip, &all.runs_of(0)?));
     rec.case("reboot-exact", exact.map_err(fail));
     rec.case("reboot-clean", clean(&outcome).map_err(fail));
     Ok(())
@@ -137,16 +137,12 @@ fn go_down(vm: &mut Vm, how: &str, instant: Duration) -> Result<(), String> {
         thread::sleep(instant);
         qmp(vm, "system_reset", json!({}))?;
     }
+    let said = vm.dir().join("stdout");
     let qmp = vm.qmp().map_err(|e| e.to_string())?;
-    qmp.event("RESET", PATIENCE)
-        .map(drop)
-        .map_err(|e| format!("{order}: {e}"))
-}
-
-/// Bytes that are in the tap so far.
-fn fetched(vm: &Vm) -> usize {
-    let tap = vm.dir().join("tap.raw");
-    fs::metadata(tap).map_or(0, |file| file.len() as usize)
+    qmp.event("RESET", PATIENCE).map(drop).map_err(|e| {
+        let said = fs::read_to_string(said).unwrap_or_default();
+        format!("{order}: {e}; the guest has said:\n{said}")
+    })
 }
 
 /// The card's registers, the clock left out: offset and value.
@@ -200,11 +196,6 @@ fn same(new: &[(u64, u32)], now: &[(u64, u32)]) -> Result<(), String> {
         true => Ok(()),
         false => Err(others.join("; ")),
     }
-}
-
-fn qmp(vm: &mut Vm, command: &str, arguments: Value) -> Result<Value, String> {
-    let qmp = vm.qmp().map_err(|e| e.to_string())?;
-    qmp.execute(command, arguments).map_err(|e| e.to_string())
 }
 
 /// Demands that `fetched` is the clip in each boot, then the beginning of the clip over and over in each but the

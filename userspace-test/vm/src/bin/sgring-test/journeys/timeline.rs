@@ -67,6 +67,17 @@ impl Stream {
         }
     }
 
+    /// All that had to be told of the steps so far was told.
+    fn owes_nothing(&self) -> Result<(), String> {
+        if self.irq_due {
+            return Err("no interrupt came at the end of the period before".to_owned());
+        }
+        match self.to_tell {
+            None => Ok(()),
+            Some(bursts) => Err(format!("{bursts} bursts before were late, and not told")),
+        }
+    }
+
     /// Bursts that end at or before `frame`, or in the middle of which it is.
     fn bursts(&self, frame: u64) -> u64 {
         frame / self.period * self.period.div_ceil(self.burst)
@@ -107,7 +118,7 @@ impl Timeline {
         match name {
             "reset" => {
                 for number in self.streams.keys().copied().collect::<Vec<_>>() {
-                    self.ended(number);
+                    self.ended(number)?;
                 }
                 self.streams.clear();
                 return Ok(());
@@ -122,7 +133,7 @@ impl Timeline {
         }
         let number = say("stream")?;
         if name == "prepare" {
-            self.ended(number);
+            self.ended(number)?;
         }
         let st = self.streams.entry(number).or_default();
         match name {
@@ -207,10 +218,11 @@ impl Timeline {
     }
 
     /// What `number` has moved since its PREPARE, if anything.
-    fn ended(&mut self, number: u64) {
+    fn ended(&mut self, number: u64) -> Result<(), String> {
         let Some(st) = self.streams.get(&number) else {
-            return;
+            return Ok(());
         };
+        st.owes_nothing()?;
         if st.hw_ptr != 0 {
             self.runs.push(Run {
                 stream: number,
@@ -218,13 +230,17 @@ impl Timeline {
                 frames: st.hw_ptr,
             });
         }
+        Ok(())
     }
 
     /// The runs of one stream, the last one with them, at the end of the trace.
-    pub fn runs_of(mut self, number: u64) -> Vec<Run> {
-        self.ended(number);
+    ///
+    /// # Errors
+    /// An interrupt, or word of late bursts, that never came.
+    pub fn runs_of(mut self, number: u64) -> Result<Vec<Run>, String> {
+        self.ended(number)?;
         self.runs.retain(|run| run.stream == number);
-        self.runs
+        Ok(self.runs)
     }
 }
 
@@ -241,12 +257,7 @@ fn burst(st: &mut Stream, stream: u64, hw_ptr: u64, due: u64, now: u64) -> Resul
     if !st.moving {
         return Err("the stream does not run".to_owned());
     }
-    if st.irq_due {
-        return Err("no interrupt came at the end of the period before".to_owned());
-    }
-    if let Some(bursts) = st.to_tell {
-        return Err(format!("{bursts} bursts before were late, and not told"));
-    }
+    st.owes_nothing()?;
     let (from, skips) = (st.hw_ptr, st.skips.take());
     let end = st.due(now);
     let (to, time) = match skips {
@@ -316,7 +327,7 @@ mod tests {
         assert_eq!((st.hw_ptr, st.irqs, st.late), (768, 2, 12));
         assert_eq!(st.line, 0x1_08bf_b000);
         assert_eq!((all.steps[2].frames, all.steps[2].skipped), (480, 96));
-        assert_eq!(all.runs_of(0)[0].frames, 768);
+        assert_eq!(all.runs_of(0).unwrap()[0].frames, 768);
     }
 
     #[test]
