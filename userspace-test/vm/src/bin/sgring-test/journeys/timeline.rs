@@ -320,14 +320,26 @@ mod tests {
              sgring_burst stream 0 hw_ptr 720 due 17001000 lateness 0 ns\n\
              sgring_late stream 0 did 10 bursts in one go, 12 late so far\n\
              sgring_irq stream 0 vector 0 interrupt 2 hw_ptr 720\n\
-             sgring_burst stream 0 hw_ptr 768 due 18001000 lateness 0 ns\n",
+             sgring_burst stream 0 hw_ptr 768 due 18001000 lateness 0 ns\n\
+             sgring_irq stream 0 vector 0 interrupt 3 hw_ptr 768\n",
         )
         .unwrap();
         let st = all.streams[&0];
-        assert_eq!((st.hw_ptr, st.irqs, st.late), (768, 2, 12));
+        assert_eq!((st.hw_ptr, st.irqs, st.late), (768, 3, 12));
         assert_eq!(st.line, 0x1_08bf_b000);
         assert_eq!((all.steps[2].frames, all.steps[2].skipped), (480, 96));
         assert_eq!(all.runs_of(0).unwrap()[0].frames, 768);
+    }
+
+    #[test]
+    fn what_is_owed_at_the_end_is_seen() {
+        let irq = "sgring_burst stream 0 hw_ptr 96 due 2001000 lateness 0 ns\n";
+        let said = read(irq).unwrap().runs_of(0).unwrap_err();
+        assert!(said.contains("no interrupt"), "{said}");
+        let late = "sgring_burst stream 0 hw_ptr 192 due 4001000 lateness 0 ns\n\
+                    sgring_irq stream 0 vector 0 interrupt 1 hw_ptr 192\n";
+        let said = read(late).unwrap().runs_of(0).unwrap_err();
+        assert!(said.contains("3 bursts"), "{said}");
     }
 
     #[test]
