@@ -244,7 +244,7 @@ impl VectorHandler for CardState {
             if self.vector_of(stream) != vector {
                 continue;
             }
-            slot.elapsed.tell(|| match self.status.events(stream) {
+            let look = || match self.status.events(stream) {
                 // Full: the position is read after this, in `pointer()`, and must not be older.
                 Some(events) if slot.irqs.xchg(events.irqs, Full) != events.irqs => {
                     match events.err {
@@ -254,7 +254,8 @@ impl VectorHandler for CardState {
                 }
                 // Seen before, or after unbind.
                 _ => News::Nothing,
-            });
+            };
+            slot.elapsed.tell(look, || slot.is_behind());
         }
     }
 }

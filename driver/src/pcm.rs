@@ -82,6 +82,8 @@ pub(crate) struct Stream {
     ring_frames: Atomic<u32>,
     /// The card's position that `pointer` last reported, frames since PREPARE. Stream lock.
     hw_ptr: Atomic<u64>,
+    /// The most frames that one report adds to it; as `ring_frames`.
+    longest_step: Atomic<u32>,
     /// The sound core's `appl_ptr` up to which the ring was handed to the card, frames. Stream lock.
     handed: Atomic<u64>,
     /// Bytes of a frame; as `ring_frames`.
@@ -308,6 +310,7 @@ impl PcmOps for Pcm {
             playback,
             ring_frames: Atomic::new(0),
             hw_ptr: Atomic::new(0),
+            longest_step: Atomic::new(u32::MAX),
             handed: Atomic::new(0),
             frame_bytes: Atomic::new(0),
             drain_end: Atomic::new(NOT_DRAINING),
@@ -408,9 +411,15 @@ impl PcmOps for Pcm {
             stream.ring_frames.store(configured.params.ring, Relaxed);
             stream.rate.store(configured.params.rate, Relaxed);
             let mut flags = 0;
+            let mut longest_step = u32::MAX;
             if !substream.no_period_wakeup() {
                 flags |= regs::SGRING_FLAG_PERIOD_IRQ;
+                // Without interrupts the sound core finds the laps by its clock.
+                longest_step =
+                    position::longest_step(configured.params.period, configured.params.ring);
             }
+            stream.longest_step.store(longest_step, Relaxed);
+            slot.set_behind(false);
             if slot.loopback() {
                 flags |= regs::SGRING_FLAG_LOOPBACK;
             }
@@ -479,14 +488,16 @@ impl PcmOps for Pcm {
         // After unbind the position stands still.
         let now = stream.card.status.hw_ptr(stream.index).unwrap_or(last);
         let now = position::monotonic(last, now);
-        if now != last && !stream.playback && stream.card.sync().is_some() {
-            stream.sync(last, now);
+        let reported = position::report(last, now, stream.longest_step.load(Relaxed));
+        stream.slot.set_behind(reported != now);
+        if reported != last && !stream.playback && stream.card.sync().is_some() {
+            stream.sync(last, reported);
         }
-        stream.hw_ptr.store(now, Relaxed);
+        stream.hw_ptr.store(reported, Relaxed);
         if let Some(delay) = stream.card.status.delay(stream.index) {
             substream.set_delay(delay);
         }
-        position::in_ring(now, stream.ring_frames.load(Relaxed))
+        position::in_ring(reported, stream.ring_frames.load(Relaxed))
     }
 
     fn link_time(stream: Pin<&Stream>, now: u64, exact: bool) -> Option<LinkTime> {

@@ -55,6 +55,23 @@ pub(crate) fn monotonic(last: u64, now: u64) -> u64 {
     last.max(now)
 }
 
+/// The most frames that a report may move the sound core's position by, in a ring of `ring` frames with an
+/// interrupt each `period`.
+///
+/// The sound core goes by the position within the ring: of a report that moves it by a lap, it sees nothing.
+/// And a report from an interrupt that moves it by less than a period, after the time of half a ring, it
+/// takes for a lap more (`snd_pcm_update_hw_ptr0()`).
+pub(crate) fn longest_step(period: u32, ring: u32) -> u32 {
+    // Two periods are the fewest in a ring.
+    ring.saturating_sub(period).max(1)
+}
+
+/// What to report of a position `now`, at least `last`, which is what was reported last: all of it, or as much
+/// as is one step. The rest is for the next report.
+pub(crate) fn report(last: u64, now: u64, longest_step: u32) -> u64 {
+    now.min(last.saturating_add(longest_step.into()))
+}
+
 /// How many of the frames before `appl_ptr` user space has written since `appl_ptr` was `before`, 0 to `ring`.
 ///
 /// Both are the sound core's, modulo `boundary`. None after a rewind: what is written then is told by the
@@ -109,6 +126,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_lap_is_lost(period in 1u32..1 << 20, periods in 2u32..1024, begin: u32, far in 0u64..1 << 32) {
+            let ring = period.saturating_mul(periods);
+            let step = longest_step(period, ring);
+            let (begin, far) = (u64::from(begin), far % (u64::from(ring) * 32));
+            let (mut told, mut seen) = (begin, begin);
+            while told != begin + far {
+                let next = report(told, begin + far, step);
+                let moved = (in_ring(next, ring) + ring - in_ring(told, ring)) % ring;
+                prop_assert!(moved != 0 && (moved >= period || next == begin + far));
+                seen += u64::from(moved);
+                told = next;
+            }
+            prop_assert_eq!(seen, begin + far);
+        }
+
         #[test]
         fn written_is_the_step_forward(ring in 1u32..1 << 24, at: u64, step in 0u32..1 << 25, back: bool) {
             let boundary = boundary(ring);

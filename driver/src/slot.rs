@@ -99,6 +99,8 @@ pub(crate) struct Slot {
     pub(crate) elapsed: Elapsed,
     /// The stream's interrupt count when it was last looked at.
     pub(crate) irqs: Atomic<u32>,
+    /// 1 while the sound core has to ask again to know all of the position. Stream lock.
+    behind: Atomic<u32>,
     /// A capture stream records its playback stream; 0 or 1.
     loopback: Atomic<u32>,
     /// A [`Wish`]. Changed under `ring`.
@@ -119,6 +121,7 @@ impl Slot {
         let slot = pin_init!(Self {
             elapsed: Elapsed::new(),
             irqs: Atomic::new(0),
+            behind: Atomic::new(0),
             loopback: Atomic::new(0),
             wish: Atomic::new(Wish::Ram as u32),
             mappings,
@@ -133,6 +136,16 @@ impl Slot {
     /// Forgets the interrupts of before a PREPARE, which has reset the card's count to 0.
     pub(crate) fn reset_irqs(&self) {
         self.irqs.store(0, Relaxed);
+    }
+
+    /// What was reported of the position is all of it, or not. Under the stream lock.
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind.into(), Relaxed);
+    }
+
+    /// Whether there is more of the position to be reported. Under the stream lock.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Relaxed) != 0
     }
 
     pub(crate) fn loopback(&self) -> bool {

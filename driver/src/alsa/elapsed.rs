@@ -33,6 +33,9 @@ pub(crate) enum News {
     Stopped,
 }
 
+/// The most looks at the position of one interrupt. What is left after so many laps, the next one tells.
+const LOOKS: u32 = 256;
+
 /// One substream's way into the sound core from an interrupt.
 ///
 /// # Invariants
@@ -55,11 +58,15 @@ impl Elapsed {
 
     /// Asks `look` what is new and tells the core, if the substream is open.
     ///
+    /// A position that takes the core several looks, as `behind` says under the stream lock after each, is told
+    /// in one go: nobody sees one in between. Not more of them than [`LOOKS`], so that a card that lies does not
+    /// hold the interrupt up.
+    ///
     /// `look` is inside of what [`Self::quiesce`] waits for: after a stop was synced, no handler goes by
     /// what it had read before.
     ///
     /// Any context, with no lock held that is taken under the PCM stream lock.
-    pub(crate) fn tell(&self, look: impl FnOnce() -> News) {
+    pub(crate) fn tell(&self, look: impl FnOnce() -> News, behind: impl Fn() -> bool) {
         // Full ordering: the count is visible before anything is read. Pairs with `detach()`.
         self.calls.fetch_add(1, Full);
         let news = look();
@@ -67,9 +74,21 @@ impl Elapsed {
         if !substream.is_null() {
             match news {
                 News::Nothing => {}
-                // SAFETY: By the type invariant the substream is open, and `detach()` waits for this
-                // call before it can close.
-                News::Period => unsafe { sys::snd_pcm_period_elapsed(substream) },
+                News::Period => {
+                    let _ = self.locked(|substream| {
+                        for _ in 0..LOOKS {
+                            // SAFETY: The substream is open and its stream lock held, by `Locked`; this is
+                            // not inside of one of its callbacks.
+                            unsafe {
+                                sys::snd_pcm_period_elapsed_under_stream_lock(substream.as_ptr());
+                            };
+                            // An xrun ends it, too.
+                            if !(behind() && substream.is_running()) {
+                                break;
+                            }
+                        }
+                    });
+                }
                 News::Stopped => {
                     // SAFETY: As above. The only error is that the stream does not run.
                     unsafe { sys::snd_pcm_stop_xrun(substream) };

@@ -135,8 +135,12 @@ fn journey(context: &Context, way: Way, rec: &mut Recorder<'_>) -> Result<(), St
             Some("hold") => holder.hold(vm, true)?,
             Some("hold still") => holder.hold(vm, false)?,
             Some(words) => {
-                let interrupts = words.strip_prefix("look ").and_then(|n| n.parse().ok());
-                let look = holder.look(vm, interrupts.ok_or("what is that?")?);
+                let numbers = words
+                    .strip_prefix("look ")
+                    .and_then(|words| words.split_once(' '))
+                    .and_then(|(seen, at)| Some((seen.parse().ok()?, at.parse().ok()?)));
+                let (interrupts, hw_ptr) = numbers.ok_or("what is that?")?;
+                let look = holder.look(vm, interrupts, hw_ptr);
                 if seen.is_ok() {
                     seen = look;
                 }
@@ -202,8 +206,9 @@ impl Holder {
         }
     }
 
-    /// What the card says of playback stream 0, which has ended, in its status line, against the trace.
-    fn look(&mut self, vm: &mut Vm, interrupts: u64) -> Result<(), String> {
+    /// What the card says of playback stream 0, which has ended, in its status line, against the trace, and against
+    /// what the guest was told: no lap less, nor one more.
+    fn look(&mut self, vm: &mut Vm, interrupts: u64, hw_ptr: u64) -> Result<(), String> {
         let log = fs::read(vm.dir().join("qemu.log")).map_err(|e| e.to_string())?;
         let all = Timeline::read(&String::from_utf8_lossy(&log))?;
         let st = all.streams.get(&0).ok_or("no stream in the trace")?;
@@ -215,6 +220,10 @@ impl Holder {
         let done = (0, st.hw_ptr, low(st.irqs), 0, low(st.late), low(st.drops));
         if said != done {
             return Err(format!("the status line says {said:?}, of {done:?}"));
+        }
+        // It was told for the last time before the stream was stopped.
+        if hw_ptr > st.hw_ptr || st.hw_ptr - hw_ptr >= st.ring {
+            return Err(format!("the guest was told {hw_ptr}, of {}", st.hw_ptr));
         }
         let irqs = all.irqs - self.irqs;
         self.irqs = all.irqs;
