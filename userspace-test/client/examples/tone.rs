@@ -3,7 +3,8 @@
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{FromSample, SampleFormat, SizedSample};
-use cpal_alsa_mmap::{Options, RingDevice, playback};
+use cpal_alsa_mmap::sys::Direction;
+use cpal_alsa_mmap::{Options, RingDevice, pcms};
 use std::error::Error;
 use std::time::Duration;
 
@@ -38,7 +39,10 @@ fn play<T: SizedSample + FromSample<f32>>(ring: &RingDevice) -> Result<(), Box<d
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let address = playback()?.into_iter().next().ok_or("no card")?;
+    let address = pcms(Direction::Playback)?
+        .into_iter()
+        .next()
+        .ok_or("no card")?;
     let ring = RingDevice::new(address, Options::default());
     match ring.default_output_config()?.sample_format() {
         SampleFormat::I16 => play::<i16>(&ring),

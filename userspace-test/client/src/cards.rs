@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which playback PCMs there are.
+//! Which PCMs there are.
 //!
 //! `/dev/snd` says what can be opened, `/proc/asound` how the cards are called. Neither opens a
 //! device, so looking disturbs nobody.
 
+use crate::sys::Direction;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-/// A playback PCM: device `device` of card `card`, both numbers.
+/// An ALSA device: device `device` of card `card`, both numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     /// Card number.
@@ -89,33 +90,65 @@ fn find_names(text: &str, card: u32) -> Option<(String, String)> {
     Some((driver.trim().to_owned(), name.trim().to_owned()))
 }
 
-/// A playback PCM's address by the name of its node: `pcmC0D1p`.
-fn parse_node(name: &str) -> Option<Address> {
-    let rest = name.strip_prefix("pcmC")?.strip_suffix('p')?;
-    let (card, device) = rest.split_once('D')?;
-    Some(Address {
-        card: card.parse().ok()?,
-        device: device.parse().ok()?,
-    })
+/// The name of a PCM's node: `pcmC0D1p`, `pcmC0D1c`.
+fn node(address: Address, direction: Direction) -> String {
+    let letter = match direction {
+        Direction::Playback => 'p',
+        Direction::Capture => 'c',
+    };
+    format!("pcmC{}D{}{letter}", address.card, address.device)
 }
 
-/// All playback PCMs, in order. None where there is no `/dev/snd`.
+/// The PCM by the name of its node.
+pub(crate) fn parse_node(name: &str) -> Option<(Address, Direction)> {
+    let rest = name.strip_prefix("pcmC")?;
+    let (rest, direction) = match rest.strip_suffix('p') {
+        Some(rest) => (rest, Direction::Playback),
+        None => (rest.strip_suffix('c')?, Direction::Capture),
+    };
+    let (card, device) = rest.split_once('D')?;
+    let address = Address {
+        card: card.parse().ok()?,
+        device: device.parse().ok()?,
+    };
+    Some((address, direction))
+}
+
+/// In which directions there is a PCM at `address`.
+pub(crate) fn directions(address: Address) -> impl Iterator<Item = Direction> {
+    [Direction::Playback, Direction::Capture]
+        .into_iter()
+        .filter(move |&way| Path::new("/dev/snd").join(node(address, way)).exists())
+}
+
+/// All devices with a PCM of `direction`, in order. None where there is no `/dev/snd`. Opens none.
 ///
 /// # Errors
 ///
 /// As reading a directory.
-pub fn playback() -> io::Result<Vec<Address>> {
+pub fn pcms(direction: Direction) -> io::Result<Vec<Address>> {
+    find(|way| way == direction)
+}
+
+/// All devices, in order.
+pub(crate) fn all() -> io::Result<Vec<Address>> {
+    find(|_| true)
+}
+
+fn find(wanted: impl Fn(Direction) -> bool) -> io::Result<Vec<Address>> {
     let entries = match fs::read_dir("/dev/snd") {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        if let Some(address) = entry?.file_name().to_str().and_then(parse_node) {
-            found.push(address);
+        match entry?.file_name().to_str().and_then(parse_node) {
+            Some((address, direction)) if wanted(direction) => found.push(address),
+            _ => {}
         }
     }
     found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 
@@ -125,10 +158,15 @@ mod tests {
 
     #[test]
     fn nodes_are_told_apart() {
-        let address = |card, device| Some(Address { card, device });
-        assert_eq!(parse_node("pcmC0D0p"), address(0, 0));
-        assert_eq!(parse_node("pcmC12D34p"), address(12, 34));
-        for other in ["pcmC0D0c", "controlC0", "pcmCD0p", "pcmC0p", "timer", "seq"] {
+        let address = |card, device| Address { card, device };
+        for (name, address, direction) in [
+            ("pcmC0D0p", address(0, 0), Direction::Playback),
+            ("pcmC12D34c", address(12, 34), Direction::Capture),
+        ] {
+            assert_eq!(parse_node(name), Some((address, direction)));
+            assert_eq!(node(address, direction), name);
+        }
+        for other in ["pcmC0D0x", "controlC0", "pcmCD0p", "pcmC0p", "timer", "seq"] {
             assert_eq!(parse_node(other), None);
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From the hardware's position and its timestamp to the time when a frame is heard.
+//! From the hardware's position and its timestamp to the time when a frame is heard, or was recorded.
 
 use std::time::Duration;
 
@@ -60,10 +60,15 @@ impl Clock {
         (missing + self.buffer / 4) / self.buffer * self.buffer
     }
 
-    /// When a frame that is `ahead` frames after the hardware's position at `tstamp` is heard.
-    /// Never earlier than any time given before.
-    pub(crate) fn heard(&mut self, tstamp: Duration, ahead: u64) -> Duration {
-        self.floor = self.floor.max(tstamp + duration(ahead, self.rate));
+    /// When a frame that is `ahead` frames after the hardware's position at `tstamp`, or before it where that is
+    /// negative, passes the converter. Never earlier than any time given before.
+    pub(crate) fn at(&mut self, tstamp: Duration, ahead: i64) -> Duration {
+        let way = duration(ahead.unsigned_abs(), self.rate);
+        let time = match ahead < 0 {
+            true => tstamp.saturating_sub(way),
+            false => tstamp + way,
+        };
+        self.floor = self.floor.max(time);
         self.floor
     }
 }
@@ -107,12 +112,15 @@ mod tests {
     #[test]
     fn times_never_go_back() {
         let mut clock = Clock::new(1000, 100);
-        let first = clock.heard(Duration::from_secs(10), 50);
+        let first = clock.at(Duration::from_secs(10), 50);
         assert_eq!(first, Duration::from_millis(10_050));
-        assert_eq!(clock.heard(Duration::from_secs(10), 20), first);
+        assert_eq!(clock.at(Duration::from_secs(10), 20), first);
         assert_eq!(
-            clock.heard(Duration::from_secs(11), 0),
+            clock.at(Duration::from_secs(11), 0),
             Duration::from_secs(11)
         );
+        // Recorded before the position was seen.
+        let then = Duration::from_millis(11_950);
+        assert_eq!(clock.at(Duration::from_secs(12), -50), then);
     }
 }

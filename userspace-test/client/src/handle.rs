@@ -26,7 +26,7 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// It played up to the frame given to [`Handle::finish_at`].
+    /// It played, or recorded, up to the frame given to [`Handle::finish_at`].
     Drained,
     /// It was dropped.
     Stopped,
@@ -38,26 +38,36 @@ pub enum End {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Frames that the data callback filled and that were put into the ring.
+    /// Frames that the data callback filled, or read: silence of xruns and pauses not included.
     pub frames: u64,
-    /// Frames of the stream that the card has taken, silence of underruns and pauses included; as
-    /// of the last wakeup.
+    /// Frames of the stream that the card has played or recorded, xruns and pauses included; as of the
+    /// last wakeup. Of input and output together it is the input's.
     pub played: u64,
     /// Calls of the data callback.
     pub callbacks: u64,
-    /// Underruns. Each may last any number of frames.
+    /// Wakeups that found two periods or more to do: a period was over before the thread came to the one
+    /// before.
+    pub late: u64,
+    /// Underruns and overruns. Each may last any number of frames.
     pub xruns: u64,
-    /// Frames of silence that underruns put into the stream.
-    pub silent: u64,
+    /// Frames that xruns cost: of silence in playback, of recording in capture.
+    pub missed: u64,
+    /// The longest call of the data callback.
+    pub worst_callback: Duration,
+    /// The longest time from an interrupt, as the kernel stamped it, to the audio thread. Zero in timer
+    /// mode.
+    pub worst_wake: Duration,
+    /// The mean of these times.
+    pub mean_wake: Duration,
     /// poll(2) calls of the audio thread.
     pub polls: u64,
     /// SYNC_PTR calls of the audio thread; none on a card whose records can be mapped, but one at
-    /// the end of each pause.
+    /// the end of each pause, and one a wakeup in timer mode.
     pub syncs: u64,
     /// START calls: 1 for a stream that has begun, and 1 more each time the driver itself stopped
     /// it for an xrun.
     pub starts: u64,
-    /// PREPARE, DRAIN and DROP calls of the audio thread.
+    /// PREPARE, DRAIN, DROP and RESUME calls of the audio thread.
     pub others: u64,
 }
 
@@ -74,8 +84,14 @@ pub(crate) struct Counters {
     pub(crate) frames: AtomicU64,
     pub(crate) played: AtomicU64,
     pub(crate) callbacks: AtomicU64,
+    pub(crate) late: AtomicU64,
     pub(crate) xruns: AtomicU64,
-    pub(crate) silent: AtomicU64,
+    pub(crate) missed: AtomicU64,
+    pub(crate) worst_callback_ns: AtomicU64,
+    pub(crate) worst_wake_ns: AtomicU64,
+    /// Wakeups that were timed, and the sum of their times.
+    pub(crate) wakes: AtomicU64,
+    pub(crate) wake_ns: AtomicU64,
     pub(crate) polls: AtomicU64,
     pub(crate) syncs: AtomicU64,
     pub(crate) starts: AtomicU64,
@@ -85,6 +101,13 @@ pub(crate) struct Counters {
 /// Adds to a counter that this thread alone writes.
 pub(crate) fn count(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed) + more, Relaxed);
+}
+
+/// Raises a counter that this thread alone writes to `value`, if that is more.
+pub(crate) fn raise(counter: &AtomicU64, value: u64) {
+    if value > counter.load(Relaxed) {
+        counter.store(value, Relaxed);
+    }
 }
 
 /// See the module.
@@ -157,8 +180,12 @@ impl Shared {
             frames: c.frames.load(Relaxed),
             played: c.played.load(Relaxed),
             callbacks: c.callbacks.load(Relaxed),
+            late: c.late.load(Relaxed),
             xruns: c.xruns.load(Relaxed),
-            silent: c.silent.load(Relaxed),
+            missed: c.missed.load(Relaxed),
+            worst_callback: Duration::from_nanos(c.worst_callback_ns.load(Relaxed)),
+            worst_wake: Duration::from_nanos(c.worst_wake_ns.load(Relaxed)),
+            mean_wake: Duration::from_nanos(c.wake_ns.load(Relaxed) / c.wakes.load(Relaxed).max(1)),
             polls: c.polls.load(Relaxed),
             syncs: c.syncs.load(Relaxed),
             starts: c.starts.load(Relaxed),

@@ -2,15 +2,17 @@
 //! A kernel PCM under the audio thread.
 
 use crate::handle::{Shared, count};
-use crate::host::Options;
+use crate::options::{Options, Wakeup};
 use crate::ring::Ring;
-use crate::stream::{Card, Snapshot};
+use crate::stream::{Card, Setup, Snapshot};
 use crate::sys::{
-    ControlPage, HwParams, Param, Pcm, PlaybackRing, StatusPage, SwParams, SyncRequest, poll,
+    ControlPage, Direction, Format, HwParams, MappedRing, Param, Pcm, StatusPage, SwParams,
+    SyncRequest, monotonic, poll, uapi,
 };
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How often the status record is read again when the kernel wrote to it meanwhile.
 const RETRIES: usize = 3;
@@ -18,7 +20,7 @@ const RETRIES: usize = 3;
 /// A PCM that is set up to run free.
 pub(crate) struct Hardware {
     // The mappings go before the file.
-    memory: PlaybackRing,
+    memory: MappedRing,
     status: Option<StatusPage>,
     control: Option<ControlPage>,
     pcm: Pcm,
@@ -31,9 +33,14 @@ impl Hardware {
     pub(crate) fn new(
         pcm: Pcm,
         mut params: HwParams,
+        format: Format,
         options: Options,
         shared: Arc<Shared>,
-    ) -> io::Result<(Self, Ring)> {
+    ) -> io::Result<(Self, Setup)> {
+        let timer = options.wakeup == Wakeup::Timer;
+        if timer {
+            params.set_flags(uapi::HW_PARAMS_NO_PERIOD_WAKEUP);
+        }
         pcm.hw_params(&mut params)?;
         let one = |param| {
             let value = params.range(param).single();
@@ -44,6 +51,7 @@ impl Hardware {
         let period = one(Param::PeriodSize)?;
         let buffer = one(Param::BufferSize)?;
         let frame_bytes = one(Param::FrameBits)? / 8;
+        let rate = one(Param::Rate)?;
         let boundary = pcm.sw_params(&SwParams::free_running(period))?;
         let ring = Ring::new(period, buffer, boundary).ok_or_else(|| {
             io::Error::other(format!(
@@ -53,8 +61,8 @@ impl Hardware {
         })?;
         let (frames, bytes) = (buffer as usize, frame_bytes as usize);
         let memory = match options.linear {
-            true => PlaybackRing::linear(&pcm, frames, bytes)?,
-            false => PlaybackRing::new(&pcm, frames, bytes)?,
+            true => MappedRing::linear(&pcm, frames, bytes)?,
+            false => MappedRing::new(&pcm, frames, bytes)?,
         };
         // Each page faults in at its first touch: now, and not in the audio thread.
         memory.prefault();
@@ -73,7 +81,22 @@ impl Hardware {
             pcm,
             shared,
         };
-        Ok((hardware, ring))
+        let setup = Setup {
+            ring,
+            format,
+            frame_bytes: bytes,
+            // The range is of 32 bits.
+            rate: rate as u32,
+            perfect_drain: params.info() & uapi::INFO_PERFECT_DRAIN != 0,
+            linear: options.linear,
+            timer,
+        };
+        Ok((hardware, setup))
+    }
+
+    /// Has both start and stop at one instant, by a command to either.
+    pub(crate) fn link(&self, other: &Self) -> io::Result<()> {
+        self.pcm.link(&other.pcm)
     }
 
     fn sync(&self, request: SyncRequest) -> io::Result<Snapshot> {
@@ -86,10 +109,11 @@ impl Hardware {
         })
     }
 
-    /// Sleeps until one of `fds` is ready; a signal is none of our business.
-    fn sleep(&self, fds: &mut [libc::pollfd]) -> io::Result<()> {
+    /// Sleeps until one of `fds` is ready, or it is `deadline`; a signal is none of our business.
+    fn sleep(&self, fds: &mut [libc::pollfd], deadline: Option<Duration>) -> io::Result<()> {
         loop {
-            match poll(fds, None) {
+            let timeout = deadline.map(|time| time.saturating_sub(monotonic()));
+            match poll(fds, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                     count(&self.shared.counters.polls, 1);
                 }
@@ -108,15 +132,20 @@ impl Hardware {
 }
 
 impl Card for Hardware {
-    fn wait(&mut self) -> io::Result<()> {
+    fn wait(&mut self, deadline: Option<Duration>) -> io::Result<()> {
         let pcm = libc::pollfd {
             fd: self.pcm.as_raw_fd(),
-            events: libc::POLLOUT,
+            events: match self.pcm.direction() {
+                Direction::Playback => libc::POLLOUT,
+                Direction::Capture => libc::POLLIN,
+            },
             revents: 0,
         };
-        let mut fds = [pcm, self.event()];
-        self.sleep(&mut fds)?;
-        if fds[1].revents != 0 {
+        let mut fds = [self.event(), pcm];
+        // Without period wakeups poll() goes by a position that nobody updates.
+        let used = if deadline.is_some() { 1 } else { 2 };
+        self.sleep(&mut fds[..used], deadline)?;
+        if fds[0].revents != 0 {
             self.shared.event.clear();
         }
         Ok(())
@@ -124,17 +153,29 @@ impl Card for Hardware {
 
     fn wait_command(&mut self) -> io::Result<()> {
         let mut fds = [self.event()];
-        self.sleep(&mut fds)?;
+        self.sleep(&mut fds, None)?;
         self.shared.event.clear();
         Ok(())
     }
 
     fn snapshot(&mut self, ask: bool) -> io::Result<Snapshot> {
         let Some(status) = self.status.as_ref().filter(|_| !ask) else {
-            return self.sync(SyncRequest {
+            let asked = self.sync(SyncRequest {
                 hwsync: ask,
                 ..SyncRequest::default()
             });
+            return match asked {
+                // There is no position in this state, which is what is wanted to be known then.
+                Err(error)
+                    if matches!(
+                        error.raw_os_error(),
+                        Some(libc::EPIPE | libc::ESTRPIPE | libc::EBADFD)
+                    ) =>
+                {
+                    self.sync(SyncRequest::default())
+                }
+                asked => asked,
+            };
         };
         let mut record = status.load();
         for _ in 0..RETRIES {
@@ -185,5 +226,13 @@ impl Card for Hardware {
 
     fn stop(&mut self) -> io::Result<()> {
         self.pcm.drop_frames()
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        self.pcm.resume()
+    }
+
+    fn now(&self) -> Duration {
+        monotonic()
     }
 }

@@ -53,6 +53,8 @@ mod host;
 #[cfg(feature = "cpal")]
 mod hw;
 #[cfg(feature = "cpal")]
+mod options;
+#[cfg(feature = "cpal")]
 mod params;
 #[cfg(feature = "cpal")]
 mod ring;
@@ -63,8 +65,10 @@ mod stream;
 pub mod sys;
 
 #[cfg(feature = "cpal")]
-pub use cards::{Address, AddressError, playback};
+pub use cards::{Address, AddressError, pcms};
 #[cfg(feature = "cpal")]
 pub use handle::{End, Handle, Stats};
 #[cfg(feature = "cpal")]
-pub use host::{Options, RingDevice, RingHost, RingStream};
+pub use host::{DuplexConfig, DuplexInfo, RingDevice, RingHost, RingStream};
+#[cfg(feature = "cpal")]
+pub use options::{Options, Wakeup};

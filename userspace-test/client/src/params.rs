@@ -17,11 +17,12 @@ impl Refine for Pcm {
 }
 
 /// The formats that the host knows, the one to prefer first.
-pub(crate) const FORMATS: [Format; 7] = [
+pub(crate) const FORMATS: [Format; 8] = [
     Format::native(Format::S16Le, Format::S16Be),
     Format::native(Format::S32Le, Format::S32Be),
     Format::native(Format::FloatLe, Format::FloatBe),
     Format::native(Format::S24Le, Format::S24Be),
+    Format::native(Format::S24_3Le, Format::S24_3Be),
     Format::native(Format::Float64Le, Format::Float64Be),
     Format::U8,
     Format::S8,
@@ -49,15 +50,18 @@ pub(crate) struct Capability {
 
 /// What a stream asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
-    pub(crate) format: Format,
+pub(crate) struct Request<'a> {
+    /// The first of these that the card has.
+    pub(crate) formats: &'a [Format],
     pub(crate) channels: u32,
     /// Frames per second.
     pub(crate) rate: u32,
-    /// Frames in a period; `None` for about ten milliseconds.
+    /// Frames in a period, exactly; `None` for about ten milliseconds.
     pub(crate) period: Option<u32>,
     /// Periods in the ring; as near as the card can.
     pub(crate) periods: u32,
+    /// No period wakeups.
+    pub(crate) timer: bool,
 }
 
 /// Why a stream does not get what it asked for.
@@ -73,6 +77,14 @@ pub(crate) enum Refusal {
     Rate(Range),
     /// Not this period, but some of these, frames.
     Period(Range),
+    /// Not this period, but the nearest below and above, frames.
+    Step {
+        wanted: u32,
+        below: Option<u32>,
+        above: Option<u32>,
+    },
+    /// Its period wakeups cannot be turned off.
+    Timer,
     /// No ring of at least two periods of this size.
     Periods,
     /// The kernel said something else.
@@ -86,16 +98,36 @@ impl fmt::Display for Refusal {
             None => write!(f, "the card has {} to {} {what}", range.min, range.max),
         };
         match self {
-            Self::NoMmap => write!(f, "the card offers no memory-mapped interleaved ring"),
+            Self::NoMmap => f.write_str(NO_MMAP),
             Self::Format => write!(f, "the card does not have this sample format"),
             Self::Channels(range) => span(f, "channels", range),
             Self::Rate(range) => span(f, "frames per second", range),
             Self::Period(range) => span(f, "frames in a period", range),
+            Self::Step {
+                wanted,
+                below,
+                above,
+            } => {
+                write!(f, "the card has no period of {wanted} frames")?;
+                match (below, above) {
+                    (Some(a), Some(b)) => write!(f, ", the nearest are {a} and {b}"),
+                    (Some(only), None) | (None, Some(only)) => write!(f, ", the nearest is {only}"),
+                    (None, None) => Ok(()),
+                }
+            }
+            Self::Timer => write!(
+                f,
+                "the card cannot do without period interrupts: ask for Wakeup::Period"
+            ),
             Self::Periods => write!(f, "the card has no ring of two such periods"),
             Self::Io(error) => write!(f, "{error}"),
         }
     }
 }
+
+/// What to say of a card without a ring to map, and what to use for it.
+pub(crate) const NO_MMAP: &str = "the card offers no memory-mapped interleaved ring: cpal's own ALSA \
+                                  host (cpal::default_host) can use it";
 
 /// Refines a copy; `None` if nothing is left.
 fn refined(card: &impl Refine, params: &HwParams) -> io::Result<Option<HwParams>> {
@@ -176,6 +208,23 @@ fn rates(card: &impl Refine, params: &HwParams) -> io::Result<Vec<Range>> {
     Ok(found)
 }
 
+/// The values of `param` next to `wanted`, below and above.
+fn neighbours(
+    card: &impl Refine,
+    params: &HwParams,
+    param: Param,
+    wanted: u32,
+) -> io::Result<[Option<u32>; 2]> {
+    let above = refined(
+        card,
+        &with(params, |p| p.set_range(param, wanted, u32::MAX)),
+    )?
+    .map(|p| p.range(param).min);
+    let below = refined(card, &with(params, |p| p.set_range(param, 0, wanted)))?
+        .map(|p| p.range(param).max);
+    Ok([below, above])
+}
+
 /// Narrows `param` to the value nearest to `wanted` that the card takes, a larger one if two are.
 fn nearest(
     card: &impl Refine,
@@ -186,13 +235,7 @@ fn nearest(
     if let Some(exact) = refined(card, &with(params, |p| p.set(param, wanted)))? {
         return Ok(Some(exact));
     }
-    let above = refined(
-        card,
-        &with(params, |p| p.set_range(param, wanted, u32::MAX)),
-    )?
-    .map(|p| p.range(param).min);
-    let below = refined(card, &with(params, |p| p.set_range(param, 0, wanted)))?
-        .map(|p| p.range(param).max);
+    let [below, above] = neighbours(card, params, param, wanted)?;
     let mut candidates = [above, below];
     if let [Some(a), Some(b)] = candidates {
         if wanted.abs_diff(b) < wanted.abs_diff(a) {
@@ -208,19 +251,29 @@ fn nearest(
 }
 
 /// Chooses one configuration for `request`: format, channels, rate, period and ring are one value
-/// each.
-pub(crate) fn negotiate(card: &impl Refine, request: &Request) -> Result<HwParams, Refusal> {
+/// each. Returns it with its format.
+pub(crate) fn negotiate(
+    card: &impl Refine,
+    request: &Request<'_>,
+) -> Result<(HwParams, Format), Refusal> {
     let narrow = |params: &HwParams, change: &dyn Fn(&mut HwParams), refusal: Refusal| {
         refined(card, &with(params, |p| change(p)))
             .map_err(Refusal::Io)?
             .ok_or(refusal)
     };
     let params = mapped(card).map_err(Refusal::Io)?.ok_or(Refusal::NoMmap)?;
-    let params = narrow(
-        &params,
-        &|p| p.set_formats(&[request.format]),
-        Refusal::Format,
-    )?;
+    if request.timer && params.info() & uapi::INFO_NO_PERIOD_WAKEUP == 0 {
+        return Err(Refusal::Timer);
+    }
+    let mut found = None;
+    for &format in request.formats {
+        let wanted = with(&params, |p| p.set_formats(&[format]));
+        if let Some(params) = refined(card, &wanted).map_err(Refusal::Io)? {
+            found = Some((params, format));
+            break;
+        }
+    }
+    let (params, format) = found.ok_or(Refusal::Format)?;
     let params = narrow(
         &params,
         &|p| p.set(Param::Channels, request.channels),
@@ -232,14 +285,30 @@ pub(crate) fn negotiate(card: &impl Refine, request: &Request) -> Result<HwParam
         Refusal::Rate(params.range(Param::Rate)),
     )?;
     let all = params.range(Param::PeriodSize);
-    let period = match request.period {
+    let params = match request.period {
         Some(period) if !all.contains(period) => return Err(Refusal::Period(all)),
-        Some(period) => period,
-        None => (request.rate / 100).clamp(all.min, all.max),
+        Some(wanted) => {
+            let exact = with(&params, |p| p.set(Param::PeriodSize, wanted));
+            match refined(card, &exact).map_err(Refusal::Io)? {
+                Some(params) => params,
+                None => {
+                    let [below, above] = neighbours(card, &params, Param::PeriodSize, wanted)
+                        .map_err(Refusal::Io)?;
+                    return Err(Refusal::Step {
+                        wanted,
+                        below,
+                        above,
+                    });
+                }
+            }
+        }
+        None => {
+            let period = (request.rate / 100).clamp(all.min, all.max);
+            nearest(card, &params, Param::PeriodSize, period)
+                .map_err(Refusal::Io)?
+                .ok_or(Refusal::Period(all))?
+        }
     };
-    let params = nearest(card, &params, Param::PeriodSize, period)
-        .map_err(Refusal::Io)?
-        .ok_or(Refusal::Period(all))?;
     let period = params
         .range(Param::PeriodSize)
         .single()
@@ -251,11 +320,12 @@ pub(crate) fn negotiate(card: &impl Refine, request: &Request) -> Result<HwParam
         Some(periods) if periods >= 2 => {
             // Whole periods; without this a card may add a few frames.
             let buffer = period.checked_mul(periods).ok_or(Refusal::Periods)?;
-            narrow(
+            let params = narrow(
                 &params,
                 &|p| p.set(Param::BufferSize, buffer),
                 Refusal::Periods,
-            )
+            )?;
+            Ok((params, format))
         }
         _ => Err(Refusal::Periods),
     }
@@ -337,17 +407,18 @@ mod tests {
         }
     }
 
-    const REQUEST: Request = Request {
-        format: FORMATS[0],
+    const REQUEST: Request<'_> = Request {
+        formats: &[FORMATS[0]],
         channels: 2,
         rate: 48_000,
         period: Some(256),
         periods: 4,
+        timer: false,
     };
 
     /// Period in frames, periods, ring in frames.
-    fn choice(card: &Card, request: Request) -> [u32; 3] {
-        let params = negotiate(card, &request).unwrap();
+    fn choice(card: &Card, request: Request<'_>) -> [u32; 3] {
+        let (params, _) = negotiate(card, &request).unwrap();
         [Param::PeriodSize, Param::Periods, Param::BufferSize]
             .map(|param| params.range(param).single().unwrap())
     }
@@ -372,14 +443,45 @@ mod tests {
     }
 
     #[test]
-    fn a_period_between_two_steps_becomes_the_nearer() {
-        for (wanted, period) in [(250, 256), (257, 256), (264, 272), (33, 32), (40, 48)] {
+    fn a_period_between_two_steps_is_refused_with_both() {
+        for (period, text) in [
+            (250, "240 and 256"),
+            (33, "32 and 48"),
+            (4095, "4080 and 4096"),
+        ] {
             let request = Request {
-                period: Some(wanted),
+                period: Some(period),
                 ..REQUEST
             };
-            assert_eq!(choice(&CARD, request)[0], period);
+            let said = negotiate(&CARD, &request).unwrap_err().to_string();
+            let wanted = format!("no period of {period} frames, the nearest are {text}");
+            assert!(said.ends_with(&wanted), "{said}");
         }
+    }
+
+    #[test]
+    fn the_first_format_that_a_card_has_is_taken() {
+        let formats = [FORMATS[3], FORMATS[4]];
+        for (has, taken) in [(FORMATS[3], FORMATS[3]), (FORMATS[4], FORMATS[4])] {
+            let card = Card {
+                formats: Box::leak(Box::new([has])),
+                ..CARD
+            };
+            let request = Request {
+                formats: &formats,
+                ..REQUEST
+            };
+            assert_eq!(negotiate(&card, &request).unwrap().1, taken);
+        }
+    }
+
+    #[test]
+    fn a_card_that_must_wake_says_so() {
+        let request = Request {
+            timer: true,
+            ..REQUEST
+        };
+        assert!(matches!(negotiate(&CARD, &request), Err(Refusal::Timer)));
     }
 
     #[test]
@@ -403,7 +505,7 @@ mod tests {
 
     #[test]
     fn what_a_card_cannot_do_is_named() {
-        let deny = |request: Request, card: &Card| negotiate(card, &request).unwrap_err();
+        let deny = |request: Request<'_>, card: &Card| negotiate(card, &request).unwrap_err();
         let mono = Request {
             channels: 1,
             ..REQUEST
@@ -421,7 +523,7 @@ mod tests {
             "the card has 44100 to 48000 frames per second"
         );
         let float = Request {
-            format: FORMATS[2],
+            formats: &FORMATS[2..3],
             ..REQUEST
         };
         assert!(matches!(deny(float, &CARD), Refusal::Format));

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The arithmetic of a playback ring.
+//! The arithmetic of a ring.
 //!
 //! Positions run through `0..boundary` and wrap there; the boundary is a multiple of the ring's
-//! size, so a position's place in the ring is the remainder by that. The hardware's position
-//! follows the application's. In a stream that runs on through an underrun it may overtake: the
-//! application is late then, and takes up whole periods further on.
+//! size, so a position's place in the ring is the remainder by that. In playback the hardware's
+//! position follows the application's, in capture it leads, and by a ring at most. A stream that runs on
+//! whatever happens may leave that order: the application is late then, and takes up whole periods
+//! further on.
 
 /// The geometry of a ring, all in frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,22 @@ impl Ring {
         self.add(application, periods * self.period)
     }
 
+    /// Frames that may be read at the application's position; more than the ring where the hardware
+    /// has overwritten the first of them.
+    pub(crate) fn ready(&self, hardware: u64, application: u64) -> u64 {
+        self.distance(application, hardware).max(0) as u64
+    }
+
+    /// By how much a reader moves on, of which `ready` frames more are asked than the ring has: whole
+    /// periods, and so many that the hardware has a period at least before it overwrites again. 0 in
+    /// time.
+    pub(crate) fn overrun(&self, ready: u64) -> u64 {
+        match ready > self.buffer {
+            true => (ready - (self.buffer - self.period)).next_multiple_of(self.period),
+            false => 0,
+        }
+    }
+
     /// A position's place in the ring.
     pub(crate) fn place(&self, position: u64) -> usize {
         (position % self.buffer) as usize
@@ -129,6 +146,23 @@ mod tests {
             prop_assume!(2 * queued < ring.boundary);
             prop_assert_eq!(ring.room(at, application) + queued, ring.buffer);
             prop_assert_eq!(ring.late(at, application), 0);
+        }
+
+        #[test]
+        fn a_late_reader_takes_up_in_time(ring in rings(), at: u64, ready in 0u64..100_000) {
+            prop_assume!(ready < ring.boundary / 2);
+            let application = at % ring.boundary;
+            let hardware = ring.add(application, ready);
+            prop_assert_eq!(ring.ready(hardware, application), ready);
+            let skipped = ring.overrun(ready);
+            prop_assert_eq!(skipped % ring.period, 0);
+            if ready <= ring.buffer {
+                prop_assert_eq!(skipped, 0);
+            } else {
+                let left = ready - skipped;
+                let most = ring.buffer - ring.period;
+                prop_assert!(left <= most && left + ring.period > most, "{} left", left);
+            }
         }
 
         #[test]

@@ -256,6 +256,7 @@ pub(crate) fn play(arguments: &Arguments, file: &Path) -> Result<u8, String> {
         priority: (arguments.priority > 0).then_some(arguments.priority),
         sync_ptr: arguments.sync_ptr,
         linear: arguments.linear,
+        ..Options::default()
     };
     let ring = find(arguments.device.as_deref(), options)?;
     let custom = cpal::platform::CustomDevice::from_device(ring.clone());
@@ -494,7 +495,7 @@ fn conclude(
             let trouble = if stats.xruns > 0 {
                 Some(format!(
                     "{} underruns, {} frames of silence",
-                    stats.xruns, stats.silent
+                    stats.xruns, stats.missed
                 ))
             } else if starved > 0 {
                 Some(format!("the decoder was late by {starved} frames"))

@@ -159,7 +159,7 @@ impl Display {
                 stats.frames,
                 stats.played,
                 stats.xruns,
-                stats.silent,
+                stats.missed,
                 stats.callbacks,
                 stats.polls,
                 stats.syncs,

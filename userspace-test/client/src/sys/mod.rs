@@ -2,7 +2,7 @@
 //! The kernel's PCM interface, without alsa-lib.
 //!
 //! [`Pcm`] is an open PCM file and its ioctls; [`Mapping`], [`StatusPage`], [`ControlPage`] and
-//! [`PlaybackRing`] are what can be mapped from it. Nothing here has a policy of its own: every
+//! [`MappedRing`] are what can be mapped from it. Nothing here has a policy of its own: every
 //! call is one system call, and its errno comes back in the [`std::io::Error`].
 //!
 //! This module is the home of the crate's `unsafe`. What it offers is safe to call in any order
@@ -30,20 +30,24 @@
 mod map;
 mod params;
 mod pcm;
+mod records;
+mod ring;
 mod status;
 #[cfg(feature = "cpal")]
 mod thread;
 pub mod uapi;
 
-pub use map::{
-    ControlPage, LinearError, MapOptions, Mapping, PlaybackRing, Protection, Sharing, StatusPage,
-};
+#[cfg(test)]
+pub(crate) use map::memfd;
+pub use map::{MapOptions, Mapping, Protection, Sharing};
 pub use params::{Access, Format, HwParams, Param, Range, SwParams, TstampType};
 #[cfg(feature = "cpal")]
 pub(crate) use pcm::poll;
 pub use pcm::{
     Direction, Info, MmapState, OpenMode, OpenOptions, Pcm, State, SyncReply, SyncRequest,
 };
+pub use records::{ControlPage, StatusPage};
+pub use ring::{LinearError, MappedRing};
 pub use status::{AudioClock, Status};
 #[cfg(feature = "cpal")]
-pub(crate) use thread::{Event, monotonic, set_fifo};
+pub(crate) use thread::{Event, monotonic, set_fifo, touch_stack};

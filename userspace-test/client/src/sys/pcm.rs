@@ -635,15 +635,18 @@ impl AsRawFd for Pcm {
     }
 }
 
-/// `poll(2)`. Returns how many of `fds` have events; `None` waits for ever.
+/// `ppoll(2)` with the signals as they are. Returns how many of `fds` have events; `None` waits for ever.
 pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
-    let millis = timeout.map_or(-1, |t| {
-        // Round up: waking too early would spin.
-        let millis = t.as_nanos().div_ceil(1_000_000);
-        i32::try_from(millis).unwrap_or(i32::MAX)
+    let time = timeout.map(|t| libc::timespec {
+        // More than the kernel counts is for ever, as good as.
+        tv_sec: t.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_nsec: t.subsec_nanos().into(),
     });
-    // SAFETY: the pointer and the count are those of `fds`.
-    let ready = check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as _, millis) })?;
+    let at = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let (fds, count) = (fds.as_mut_ptr(), fds.len() as libc::nfds_t);
+    // SAFETY: the pointer and the count are those of the slice; the time is null or lives to the end of this
+    // function; no signal mask.
+    let ready = check(unsafe { libc::ppoll(fds, count, at, std::ptr::null()) })?;
     Ok(ready as usize)
 }
 

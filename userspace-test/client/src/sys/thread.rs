@@ -54,6 +54,13 @@ pub(crate) fn monotonic() -> Duration {
     )
 }
 
+/// Touches the stack below, so that it does not fault in while a callback runs: 64 KiB.
+#[inline(never)]
+pub(crate) fn touch_stack() {
+    let mut bytes = [1u8; 64 << 10];
+    std::hint::black_box(&mut bytes);
+}
+
 /// Puts the calling thread into `SCHED_FIFO` with `priority`; children start without.
 pub(crate) fn set_fifo(priority: u8) -> io::Result<()> {
     let parameters = libc::sched_param {

@@ -6,7 +6,7 @@
 //! journey has the same two functions.
 
 use cpal_alsa_mmap::sys::{
-    Access, ControlPage, Format, HwParams, Param, Pcm, PlaybackRing, State, StatusPage, SwParams,
+    Access, ControlPage, Format, HwParams, MappedRing, Param, Pcm, State, StatusPage, SwParams,
     SyncRequest,
 };
 use sgring_suite::card;
@@ -46,7 +46,7 @@ fn place(stream: usize, period: usize) -> usize {
 
 struct Stream {
     pcm: Pcm,
-    ring: PlaybackRing,
+    ring: MappedRing,
     control: ControlPage,
     status: StatusPage,
 }
@@ -66,7 +66,7 @@ impl Stream {
         pcm.sw_params(&params)?;
         pcm.prepare()?;
         Ok(Self {
-            ring: PlaybackRing::new(&pcm, PERIODS * PERIOD, CHANNELS * 4)?,
+            ring: MappedRing::new(&pcm, PERIODS * PERIOD, CHANNELS * 4)?,
             control: ControlPage::new(&pcm)?,
             status: StatusPage::new(&pcm)?,
             pcm,

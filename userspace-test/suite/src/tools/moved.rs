@@ -6,7 +6,7 @@
 //! A journey runs this, moves the guest, pulls the plug, and judges what the card has fetched: the clip, so many
 //! times as this says, and nothing else.
 
-use cpal_alsa_mmap::sys::{Access, ControlPage, Pcm, PlaybackRing, State, StatusPage, SyncRequest};
+use cpal_alsa_mmap::sys::{Access, ControlPage, MappedRing, Pcm, State, StatusPage, SyncRequest};
 use sgring_suite::card::{self, Config};
 use sgring_suite::clip::{self, FRAME_BYTES, clip};
 use sgring_suite::control::{Control, Interface};
@@ -117,7 +117,7 @@ fn mapped(period: u32) -> Outcome {
         ..Config::stereo(period, 4)
     };
     let pcm = config.prepare()?;
-    let mut ring = PlaybackRing::new(&pcm, config.frames() as usize, FRAME_BYTES)?;
+    let mut ring = MappedRing::new(&pcm, config.frames() as usize, FRAME_BYTES)?;
     let (control, status) = (ControlPage::new(&pcm)?, StatusPage::new(&pcm)?);
     let size = config.frames() as usize;
     let frames = clip().len() / FRAME_BYTES;

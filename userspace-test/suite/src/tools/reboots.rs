@@ -7,7 +7,7 @@
 //! the host, and `last` does not begin with it. A journey judges what the card has fetched.
 #![allow(unsafe_code)]
 
-use cpal_alsa_mmap::sys::{Access, Pcm, PlaybackRing, State, SyncRequest};
+use cpal_alsa_mmap::sys::{Access, MappedRing, Pcm, State, SyncRequest};
 use sgring_suite::card::{self, Config};
 use sgring_suite::clip::{self, FRAME_BYTES, clip};
 use sgring_suite::control::Control;
@@ -78,7 +78,7 @@ fn going(down_after: usize) -> Outcome {
     let _loopback = Control::of("Loopback Capture Switch", 0)?.changed(1)?;
     let playback = config.prepare()?;
     let capture = Config::stereo(PERIOD as u32, PERIODS as u32).prepare_on(card::open_capture()?)?;
-    let mut ring = PlaybackRing::new(&playback, PERIOD * PERIODS, FRAME_BYTES)?;
+    let mut ring = MappedRing::new(&playback, PERIOD * PERIODS, FRAME_BYTES)?;
     playback.link(&capture)?;
     let mut written = 0;
     let mut write = |playback: &Pcm| -> Outcome {

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The audio thread against the simulated card.
+//! The audio thread against the simulated card, playing.
 
 use super::*;
-use crate::handle::Handle;
-use crate::sim::{Bench, Sim, now};
+use crate::handle::{Command, Handle};
+use crate::ring::Ring;
+use crate::sim::{Bench, Sim};
+use crate::stream::Worker;
+use crate::sys::{Direction, Format};
 use assert_no_alloc::assert_no_alloc;
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// What a callback does beside writing, by its number.
 type Deed = Box<dyn FnMut(u64, &Bench) + Send>;
@@ -26,12 +30,12 @@ struct Counting {
     reports: Arc<std::sync::Mutex<Vec<Report>>>,
 }
 
-impl Client for Counting {
+impl Source for Counting {
     fn data(&mut self, window: &mut [u8], moment: Moment) {
         assert!(window.iter().all(|&b| b == 0), "not filled with silence");
-        assert!(moment.heard >= moment.seen);
+        assert!(moment.frame >= moment.seen);
         if self.heard.len() < self.heard.capacity() {
-            self.heard.push(moment.heard);
+            self.heard.push(moment.frame);
         }
         (self.deed)(self.calls, &self.bench);
         if self.pause_at > 0 && self.calls == self.pause_at {
@@ -47,7 +51,9 @@ impl Client for Counting {
             self.handle.finish_at(self.length);
         }
     }
+}
 
+impl Complain for Counting {
     fn report(&mut self, report: Report) {
         // Reports that end a stream may be kept, others come from within the loop.
         let mut reports = self.reports.lock().unwrap();
@@ -75,6 +81,7 @@ struct Scene {
     pause_at: u64,
     perfect_drain: bool,
     linear: bool,
+    timer: bool,
     bench: Bench,
     deed: Deed,
 }
@@ -90,6 +97,7 @@ impl Scene {
             pause_at: 0,
             perfect_drain: true,
             linear: false,
+            timer: false,
             bench: Bench::default(),
             deed: Box::new(|_, _| {}),
         }
@@ -105,6 +113,7 @@ impl Scene {
             rate: 48_000,
             perfect_drain: self.perfect_drain,
             linear: self.linear,
+            timer: self.timer,
         };
         let bench = Arc::new(self.bench);
         let shared = Arc::new(Shared::new().unwrap());
@@ -125,21 +134,22 @@ impl Scene {
             heard: Vec::with_capacity(1000),
             reports: reports.clone(),
         };
-        let card = Sim::new(&setup, bench.clone(), shared.clone());
-        let mut worker = Worker::new(card, client, shared.clone(), setup);
+        let [card] = Sim::card([(Direction::Playback, &setup)], &bench, &shared);
+        let flow = Playback::new(card, client, shared.clone(), setup);
+        let mut worker = Worker::new(flow, shared.clone());
         shared.set_command(Command::Play);
         let stop = assert_no_alloc(|| {
             loop {
-                if let Err(stop) = worker.turn(&now) {
+                if let Err(stop) = worker.turn() {
                     break stop;
                 }
             }
         });
-        assert!(worker.client.heard.is_sorted());
+        assert!(worker.flow.client.heard.is_sorted());
         let end = match stop {
             Stop::End(end) => Some(end),
             Stop::Report(report) => {
-                worker.client.report(report);
+                worker.flow.client.report(report);
                 None
             }
         };
@@ -268,7 +278,7 @@ fn a_late_callback_is_silence_once_and_the_clock_goes_on() {
     assert_eq!(from, 2100);
     assert_eq!(gap % 100, 0);
     assert!((900..1200).contains(&gap), "{gap}");
-    assert_eq!(outcome.stats.silent, gap as u64);
+    assert_eq!(outcome.stats.missed, gap as u64);
 }
 
 #[test]
@@ -321,7 +331,7 @@ fn a_turn_of_the_ring_that_the_kernel_missed_is_an_underrun() {
     let outcome = scene.play();
     check(&outcome, 10_000, true);
     assert!(matches!(outcome.reports[..], [Report::Xrun]));
-    assert_eq!(outcome.stats.silent, 2_000);
+    assert_eq!(outcome.stats.missed, 2_000);
 }
 
 #[test]
@@ -337,6 +347,51 @@ fn an_xrun_of_the_drivers_own_is_recovered_from() {
 }
 
 #[test]
+fn a_machine_that_slept_plays_on() {
+    for forgets in [false, true] {
+        let scene = Scene::new(100, 4, 5_000);
+        scene.bench.suspend_at.store(1000, Relaxed);
+        scene.bench.forgets.store(forgets, Relaxed);
+        let outcome = scene.play();
+        assert_eq!(outcome.end, Some(End::Drained));
+        assert!(outcome.reports.is_empty(), "{:?}", outcome.reports);
+        // A card that forgets loses what was queued.
+        assert_eq!(outcome.starts, 1 + u64::from(forgets));
+        assert_eq!(outcome.played.iter().rev().find(|&&f| f != 0), Some(&5_000));
+        if !forgets {
+            check(&outcome, 5_000, false);
+        }
+    }
+}
+
+#[test]
+fn a_timer_is_as_good_as_the_card() {
+    for perfect_drain in [false, true] {
+        let mut scene = Scene::new(240, 4, 50_000);
+        (scene.timer, scene.perfect_drain) = (true, perfect_drain);
+        let outcome = scene.play();
+        check(&outcome, 50_000, false);
+        // A sleep a period, and no more than another one for the drain.
+        let periods = 50_000 / 240;
+        let polls = outcome.stats.polls;
+        assert!((periods - 4..periods + 3).contains(&polls), "{polls}");
+    }
+}
+
+#[test]
+fn a_wakeup_that_is_late_is_counted_before_it_is_an_underrun() {
+    let mut scene = Scene::new(100, 4, 10_000);
+    scene.deed = Box::new(|call, bench| {
+        if call == 20 {
+            bench.stall.store(250, Relaxed);
+        }
+    });
+    let outcome = scene.play();
+    check(&outcome, 10_000, false);
+    assert_eq!(outcome.stats.late, 1);
+}
+
+#[test]
 fn an_unplugged_card_ends_the_stream() {
     let scene = Scene::new(100, 4, 5_000);
     scene.bench.unplug_at.store(1000, Relaxed);
@@ -348,12 +403,14 @@ fn an_unplugged_card_ends_the_stream() {
 #[test]
 fn a_callback_that_panics_leaves_silence() {
     struct Panics(Arc<std::sync::Mutex<Vec<Report>>>, u64);
-    impl Client for Panics {
+    impl Source for Panics {
         fn data(&mut self, window: &mut [u8], _: Moment) {
             self.1 += 1;
             window.fill(1);
             assert!(self.1 < 10, "as the test wants it");
         }
+    }
+    impl Complain for Panics {
         fn report(&mut self, report: Report) {
             self.0.lock().unwrap().push(report);
         }
@@ -365,13 +422,16 @@ fn a_callback_that_panics_leaves_silence() {
         rate: 48_000,
         perfect_drain: true,
         linear: false,
+        timer: false,
     };
     let bench = Arc::new(Bench::default());
     let shared = Arc::new(Shared::new().unwrap());
     let reports = Arc::default();
-    let card = Sim::new(&setup, bench.clone(), shared.clone());
+    let [card] = Sim::card([(Direction::Playback, &setup)], &bench, &shared);
     shared.set_command(Command::Play);
-    Worker::new(card, Panics(Arc::clone(&reports), 0), shared.clone(), setup).run(now);
+    let client = Panics(Arc::clone(&reports), 0);
+    let flow = Playback::new(card, client, shared.clone(), setup);
+    Worker::new(flow, shared.clone()).run();
     assert!(matches!(reports.lock().unwrap()[..], [Report::Panicked]));
     assert_eq!(shared.ended(), Some(End::Failed));
     assert_eq!(shared.stats().frames, 900);

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Playback: the callback fills the ring ahead of the hardware.
+//!
+//! The kernel overwrites with silence what has been played, so an underrun is silence already. What the
+//! callback gets holds silence as well. A callback that panics has its period silenced.
+
+use super::side::Side;
+use super::{Card, Complain, Flow, Moment, Phase, Report, Setup, Stop, silence, tell};
+use crate::handle::{End, Shared, count};
+use crate::sys::State;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The two callbacks.
+pub(crate) trait Source: Complain {
+    /// Fills `window`, which holds silence. `window` is a period of the ring itself, or, with
+    /// [`Setup::linear`], all of it that is free.
+    fn data(&mut self, window: &mut [u8], moment: Moment);
+}
+
+/// See the module.
+pub(crate) struct Playback<C, K> {
+    side: Side<C>,
+    pub(crate) client: K,
+}
+
+impl<C: Card, K: Source> Playback<C, K> {
+    pub(crate) fn new(card: C, client: K, shared: Arc<Shared>, setup: Setup) -> Self {
+        Self {
+            side: Side::new(card, shared, setup),
+            client,
+        }
+    }
+
+    /// Accounts for `late` frames by which the hardware has overtaken, and `lost` more that the
+    /// kernel has not seen.
+    fn underrun(&mut self, late: u64, lost: u64) -> Result<(), Stop> {
+        let mut missing = lost;
+        if late > 0 {
+            missing += self.take_up()?;
+        }
+        if self.side.xrun(missing) {
+            tell(&mut self.client, Report::Xrun)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the application's position on, ahead of the hardware. Returns by how much.
+    ///
+    /// The new position is published at once, though nothing is written there yet but silence: poll
+    /// would find the ring free as long as the old one stands.
+    fn take_up(&mut self) -> Result<u64, Stop> {
+        let (ring, before) = (self.side.ring(), self.side.application);
+        let after = ring.take_up(self.side.hardware, before);
+        let moved = ring.distance(before, after).max(0) as u64;
+        self.side.advance(moved)?;
+        Ok(moved)
+    }
+
+    /// The driver stopped the stream for an xrun of its own: starts again from the beginning of the
+    /// ring.
+    fn recover(&mut self, phase: Phase) -> Result<Phase, Stop> {
+        count(&self.side.shared.counters.xruns, 1);
+        tell(&mut self.client, Report::Xrun)?;
+        self.restart(phase)
+    }
+
+    fn restart(&mut self, phase: Phase) -> Result<Phase, Stop> {
+        if phase == Phase::Draining {
+            return Err(Stop::End(End::Drained));
+        }
+        self.side.prepare()?;
+        self.begin()
+    }
+
+    /// Fills the periods that are free.
+    fn fill(&mut self) -> Result<Phase, Stop> {
+        while self.side.room() >= self.side.ring().period() && !self.at_end() {
+            self.period()?;
+        }
+        self.drain_at_end()
+    }
+
+    /// Whether all frames up to the stream's end have been written.
+    fn at_end(&self) -> bool {
+        let frames = self.side.shared.counters.frames.load(Relaxed);
+        self.side.shared.end(frames) <= frames
+    }
+
+    /// Begins to drain once the end has been written.
+    fn drain_at_end(&mut self) -> Result<Phase, Stop> {
+        if !self.at_end() {
+            return Ok(Phase::Running);
+        }
+        count(&self.side.shared.counters.others, 1);
+        self.side.card.drain()?;
+        Ok(Phase::Draining)
+    }
+
+    /// Has one period written and publishes it, or as much of it as comes before the end. Of a linear ring
+    /// all that is free, at least a period.
+    fn period(&mut self) -> Result<(), Stop> {
+        let Setup {
+            ring,
+            format,
+            frame_bytes,
+            perfect_drain,
+            linear,
+            ..
+        } = self.side.setup;
+        let whole = match self.side.room() {
+            // A card of periods does not take less than one.
+            room if linear && !perfect_drain => room - room % ring.period(),
+            room if linear => room,
+            _ => ring.period(),
+        };
+        let moment = self.side.moment();
+        let place = ring.place(self.side.application);
+        let began = self.side.card.now();
+        let window = self.side.card.window(place, whole as usize);
+        silence(format, window);
+        let client = &mut self.client;
+        let calm = catch_unwind(AssertUnwindSafe(|| client.data(window, moment))).is_ok();
+        let counters = &self.side.shared.counters;
+        let before = counters.frames.load(Relaxed);
+        let frames = match self.side.shared.end(before + whole) {
+            _ if !calm => 0,
+            end => end.saturating_sub(before).min(whole),
+        };
+        silence(format, &mut window[frames as usize * frame_bytes..]);
+        count(&counters.frames, frames);
+        self.side.called(began);
+        if !calm {
+            return Err(Stop::Report(Report::Panicked));
+        }
+        self.side.advance(match perfect_drain {
+            true => frames,
+            false => frames.next_multiple_of(ring.period()),
+        })?;
+        Ok(())
+    }
+}
+
+impl<C: Card, K: Source> Complain for Playback<C, K> {
+    fn report(&mut self, report: Report) {
+        self.client.report(report);
+    }
+}
+
+impl<C: Card, K: Source> Flow for Playback<C, K> {
+    /// Fills the ring and starts the card.
+    fn begin(&mut self) -> Result<Phase, Stop> {
+        // Before the card has a position: the first frame is heard about now.
+        self.side.seen = self.side.card.now();
+        while self.side.room() >= self.side.ring().period() && !self.at_end() {
+            self.period()?;
+        }
+        if self.side.application == 0 {
+            // The end comes before the first frame: nothing to start for.
+            return Err(Stop::End(End::Drained));
+        }
+        self.side.start()?;
+        self.drain_at_end()
+    }
+
+    fn wait(&mut self, phase: Phase) -> io::Result<()> {
+        let (room, ring) = (self.side.room(), self.side.ring());
+        let ahead = match phase {
+            Phase::Running => ring.period().saturating_sub(room),
+            Phase::Draining => ring.buffer() - room,
+        };
+        let deadline = self.side.deadline(ahead);
+        self.side.card.wait(deadline)
+    }
+
+    fn wait_command(&mut self) -> io::Result<()> {
+        self.side.card.wait_command()
+    }
+
+    fn wake(&mut self, phase: Phase) -> Result<Phase, Stop> {
+        let (snapshot, lost) = self.side.look(false)?;
+        match (snapshot.state, phase) {
+            (State::Running, Phase::Running) => {
+                self.side.woken_for(self.side.room());
+                let late = self
+                    .side
+                    .ring()
+                    .late(self.side.hardware, self.side.application);
+                self.underrun(late, lost)?;
+                self.fill()
+            }
+            (State::Running | State::Draining, _) => Ok(phase),
+            (State::Setup, Phase::Draining) => Err(Stop::End(End::Drained)),
+            (State::Xrun, _) => self.recover(phase),
+            (State::Suspended, _) => match self.side.resume()? {
+                true => Ok(phase),
+                false => self.restart(phase),
+            },
+            (State::Disconnected, _) => Err(Stop::Report(Report::Disconnected)),
+            _ => Err(Stop::Report(Report::Stopped)),
+        }
+    }
+
+    /// Takes up ahead of the hardware, which has run on in silence.
+    fn resume(&mut self) -> Result<Phase, Stop> {
+        // What the kernel may have missed meanwhile is silence as well.
+        let (snapshot, _lost) = self.side.look(true)?;
+        if snapshot.state != State::Running {
+            return self.wake(Phase::Running);
+        }
+        if self
+            .side
+            .ring()
+            .late(self.side.hardware, self.side.application)
+            > 0
+        {
+            self.take_up()?;
+        }
+        self.fill()
+    }
+
+    fn stop(&mut self) {
+        let _ = self.side.card.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests;

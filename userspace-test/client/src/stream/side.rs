@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One PCM under the audio thread: both positions, the clock, and what the counters say of them.
+
+use super::{Card, Moment, Setup, Snapshot, Stop};
+use crate::clock::{Clock, duration};
+use crate::handle::{Shared, count, raise};
+use crate::ring::Ring;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// See the module.
+pub(crate) struct Side<C> {
+    pub(crate) card: C,
+    pub(crate) setup: Setup,
+    pub(crate) shared: Arc<Shared>,
+    clock: Clock,
+    /// The positions, frames in `0..boundary`.
+    pub(crate) application: u64,
+    pub(crate) hardware: u64,
+    /// When the hardware was there.
+    pub(crate) seen: Duration,
+    /// The last wakeup was late as well.
+    was_late: bool,
+}
+
+impl<C: Card> Side<C> {
+    pub(crate) fn new(card: C, shared: Arc<Shared>, setup: Setup) -> Self {
+        Self {
+            card,
+            clock: Clock::new(setup.rate, setup.ring.buffer()),
+            setup,
+            shared,
+            application: 0,
+            hardware: 0,
+            seen: Duration::ZERO,
+            was_late: false,
+        }
+    }
+
+    pub(crate) fn ring(&self) -> Ring {
+        self.setup.ring
+    }
+
+    /// Frames that may be written.
+    pub(crate) fn room(&self) -> u64 {
+        self.ring().room(self.hardware, self.application)
+    }
+
+    /// Frames that may be read.
+    pub(crate) fn ready(&self) -> u64 {
+        self.ring().ready(self.hardware, self.application)
+    }
+
+    /// START.
+    pub(crate) fn start(&mut self) -> io::Result<()> {
+        count(&self.shared.counters.starts, 1);
+        self.card.start()
+    }
+
+    /// PREPARE: both positions to 0.
+    pub(crate) fn prepare(&mut self) -> io::Result<()> {
+        count(&self.shared.counters.others, 1);
+        self.card.prepare()?;
+        (self.application, self.hardware) = (0, 0);
+        self.clock.restart();
+        Ok(())
+    }
+
+    /// RESUME, after the machine was suspended. Whether the card has gone on where it was; if not, the stream must
+    /// be prepared anew.
+    pub(crate) fn resume(&mut self) -> Result<bool, Stop> {
+        count(&self.shared.counters.others, 1);
+        self.clock.restart();
+        match self.card.resume() {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Err(error.into()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// What of `ahead` frames until the next period is a time to wake up at; `None` where the hardware
+    /// wakes by itself.
+    pub(crate) fn deadline(&self, ahead: u64) -> Option<Duration> {
+        // The position may lag behind its time by a burst: not at once again for a frame or two.
+        let least = (self.ring().period() / 8).max(1);
+        let frames = ahead.max(least);
+        self.setup
+            .timer
+            .then(|| self.seen + duration(frames, self.setup.rate))
+    }
+
+    /// Reads the hardware's position, and asks for it with `ask` or where nobody else does. Returns as well the
+    /// frames that went by unseen.
+    pub(crate) fn look(&mut self, ask: bool) -> Result<(Snapshot, u64), Stop> {
+        let snapshot = self.card.snapshot(ask || self.setup.timer)?;
+        let moved = self.ring().distance(self.hardware, snapshot.hardware);
+        let moved = moved.max(0) as u64;
+        let lost = self.clock.update(moved, snapshot.tstamp);
+        count(&self.shared.counters.played, moved + lost);
+        (self.hardware, self.seen) = (snapshot.hardware, snapshot.tstamp);
+        if moved > 0 && !self.setup.timer {
+            // From the interrupt to here.
+            let slept = self.card.now().saturating_sub(snapshot.tstamp);
+            count(&self.shared.counters.wakes, 1);
+            count(&self.shared.counters.wake_ns, nanos(slept));
+            raise(&self.shared.counters.worst_wake_ns, nanos(slept));
+        }
+        Ok((snapshot, lost))
+    }
+
+    /// A callback that began at `before` has returned.
+    pub(crate) fn called(&self, before: Duration) {
+        count(&self.shared.counters.callbacks, 1);
+        let took = self.card.now().saturating_sub(before);
+        raise(&self.shared.counters.worst_callback_ns, nanos(took));
+    }
+
+    /// A wakeup found `frames` frames to do.
+    pub(crate) fn woken_for(&self, frames: u64) {
+        let late = frames >= 2 * self.ring().period();
+        count(&self.shared.counters.late, u64::from(late));
+    }
+
+    /// When the frame at the application's position passes the converter.
+    pub(crate) fn moment(&mut self) -> Moment {
+        let ahead = self.ring().distance(self.hardware, self.application);
+        Moment {
+            seen: self.seen,
+            frame: self.clock.at(self.seen, ahead),
+        }
+    }
+
+    /// Accounts for `missing` frames that were too late. Whether that is news: one that goes on is the same one.
+    pub(crate) fn xrun(&mut self, missing: u64) -> bool {
+        let news = missing > 0 && !self.was_late;
+        self.was_late = missing > 0;
+        count(&self.shared.counters.missed, missing);
+        count(&self.shared.counters.xruns, u64::from(news));
+        news
+    }
+
+    /// Moves the application's position on and publishes it.
+    pub(crate) fn advance(&mut self, frames: u64) -> io::Result<()> {
+        self.application = self.ring().add(self.application, frames);
+        self.card.publish(self.application)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
