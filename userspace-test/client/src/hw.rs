@@ -25,6 +25,7 @@ pub(crate) struct Hardware {
     control: Option<ControlPage>,
     pcm: Pcm,
     shared: Arc<Shared>,
+    linked: bool,
 }
 
 impl Hardware {
@@ -80,6 +81,7 @@ impl Hardware {
             control,
             pcm,
             shared,
+            linked: false,
         };
         let setup = Setup {
             ring,
@@ -95,8 +97,10 @@ impl Hardware {
     }
 
     /// Has both start and stop at one instant, by a command to either.
-    pub(crate) fn link(&self, other: &Self) -> io::Result<()> {
-        self.pcm.link(&other.pcm)
+    pub(crate) fn link(&mut self, other: &mut Self) -> io::Result<()> {
+        self.pcm.link(&other.pcm)?;
+        (self.linked, other.linked) = (true, true);
+        Ok(())
     }
 
     fn sync(&self, request: SyncRequest) -> io::Result<Snapshot> {
@@ -217,6 +221,11 @@ impl Card for Hardware {
     }
 
     fn drain(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.linked) {
+            // DRAIN goes to a group, and stops what it records. Drivers that stop a group together stop what it
+            // plays with that.
+            self.pcm.unlink()?;
+        }
         match self.pcm.drain() {
             // The file is non-blocking: it has begun.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),

@@ -63,6 +63,8 @@ mod sim;
 #[cfg(feature = "cpal")]
 mod stream;
 pub mod sys;
+#[cfg(feature = "cpal")]
+mod watch;
 
 #[cfg(feature = "cpal")]
 pub use cards::{Address, AddressError, pcms};
@@ -72,3 +74,5 @@ pub use handle::{End, Handle, Stats};
 pub use host::{DuplexConfig, DuplexInfo, RingDevice, RingHost, RingStream};
 #[cfg(feature = "cpal")]
 pub use options::{Options, Wakeup};
+#[cfg(feature = "cpal")]
+pub use watch::{Change, Watch};

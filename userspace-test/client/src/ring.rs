@@ -40,6 +40,11 @@ impl Ring {
         self.buffer
     }
 
+    /// A position that was told, inside of `0..boundary` whatever it was.
+    pub(crate) fn inside(&self, position: u64) -> u64 {
+        position % self.boundary
+    }
+
     /// The position `frames` after `position`; at most a boundary.
     pub(crate) fn add(&self, position: u64, frames: u64) -> u64 {
         // Neither is above the boundary, which is below 2^63.

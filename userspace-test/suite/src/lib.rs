@@ -20,6 +20,7 @@ pub mod fail;
 pub mod fate;
 pub mod fork;
 pub mod gone;
+pub mod host;
 pub mod kmsg;
 pub mod node;
 pub mod oss;

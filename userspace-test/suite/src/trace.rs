@@ -58,14 +58,23 @@ impl Trace {
         write(&format!("events/{}/enable", self.subsystem), value)
     }
 
-    /// Stops and returns what this process has caused: `event: fields` each.
+    /// Stops and returns what this process's first thread has caused: `event: fields` each.
     ///
     /// # Errors
     ///
     /// As for reading or writing tracefs.
     pub fn stop(self) -> io::Result<Vec<String>> {
+        self.stop_of(std::process::id())
+    }
+
+    /// Stops and returns what thread `tid` has caused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stop`].
+    pub fn stop_of(self, tid: u32) -> io::Result<Vec<String>> {
         self.enable(false)?;
-        let pid = format!("-{}", std::process::id());
+        let pid = format!("-{tid}");
         let text = fs::read_to_string(Path::new(TRACEFS).join("trace"))?;
         Ok(text
             .lines()

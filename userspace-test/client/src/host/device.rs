@@ -106,8 +106,16 @@ impl RingDevice {
         let mut found: Vec<SupportedStreamConfigRange> = Vec::new();
         for capability in self.capabilities(direction)? {
             // Of 24 bits in four bytes and in three cpal knows one.
+            let key = |c: &SupportedStreamConfigRange| {
+                (
+                    c.sample_format(),
+                    c.channels(),
+                    c.min_sample_rate(),
+                    c.max_sample_rate(),
+                )
+            };
             match config_range(&capability) {
-                Some(range) if !found.contains(&range) => found.push(range),
+                Some(range) if found.iter().all(|c| key(c) != key(&range)) => found.push(range),
                 _ => {}
             }
         }

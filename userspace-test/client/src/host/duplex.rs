@@ -65,12 +65,12 @@ impl RingDevice {
         };
         let shared = Arc::new(Shared::new().map_err(from_io)?);
         let input = one(config.input_channels, config.buffer_size);
-        let input = self.build(Direction::Capture, input, T::FORMAT, &shared)?;
+        let mut input = self.build(Direction::Capture, input, T::FORMAT, &shared)?;
         let period = input.setup.ring.period();
         // It came out of 32 bits.
         let output = one(config.output_channels, BufferSize::Fixed(period as u32));
-        let output = self.build(Direction::Playback, output, T::FORMAT, &shared)?;
-        input.hardware.link(&output.hardware).map_err(from_io)?;
+        let mut output = self.build(Direction::Playback, output, T::FORMAT, &shared)?;
+        input.hardware.link(&mut output.hardware).map_err(from_io)?;
         let callbacks = Both {
             data,
             error,

@@ -105,7 +105,7 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
         if self.left() == 0 {
             return Err(Stop::End(End::Drained));
         }
-        self.side.seen = self.side.card.now();
+        self.side.begin();
         self.side.start()?;
         Ok(Phase::Running)
     }
@@ -148,6 +148,7 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
         if snapshot.state != State::Running {
             return self.wake(Phase::Running);
         }
+        self.side.forgive();
         let ready = self.side.ready();
         // What is older than the pause's end, in whole periods.
         self.side

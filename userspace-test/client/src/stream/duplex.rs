@@ -185,8 +185,8 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
             silence(format, window);
         }
         self.output.advance(frames)?;
-        self.input.seen = self.input.card.now();
-        self.output.seen = self.input.seen;
+        self.input.begin();
+        self.output.begin();
         self.input.start()?;
         Ok(Phase::Running)
     }
@@ -243,6 +243,8 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
         if (input.state, output.state) != (State::Running, State::Running) {
             return self.wake(Phase::Running);
         }
+        self.input.forgive();
+        self.output.forgive();
         let ready = self.input.ready();
         let skipped = ready - ready % self.input.ring().period();
         self.input.advance(skipped)?;

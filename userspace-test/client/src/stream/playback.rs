@@ -152,8 +152,7 @@ impl<C: Card, K: Source> Complain for Playback<C, K> {
 impl<C: Card, K: Source> Flow for Playback<C, K> {
     /// Fills the ring and starts the card.
     fn begin(&mut self) -> Result<Phase, Stop> {
-        // Before the card has a position: the first frame is heard about now.
-        self.side.seen = self.side.card.now();
+        self.side.begin();
         while self.side.room() >= self.side.ring().period() && !self.at_end() {
             self.period()?;
         }
@@ -210,6 +209,7 @@ impl<C: Card, K: Source> Flow for Playback<C, K> {
         if snapshot.state != State::Running {
             return self.wake(Phase::Running);
         }
+        self.side.forgive();
         if self
             .side
             .ring()

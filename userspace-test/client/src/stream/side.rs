@@ -19,7 +19,9 @@ pub(crate) struct Side<C> {
     pub(crate) application: u64,
     pub(crate) hardware: u64,
     /// When the hardware was there.
-    pub(crate) seen: Duration,
+    seen: Duration,
+    /// When that was looked at, in timer mode.
+    looked: Duration,
     /// The last wakeup was late as well.
     was_late: bool,
 }
@@ -34,6 +36,7 @@ impl<C: Card> Side<C> {
             application: 0,
             hardware: 0,
             seen: Duration::ZERO,
+            looked: Duration::ZERO,
             was_late: false,
         }
     }
@@ -50,6 +53,12 @@ impl<C: Card> Side<C> {
     /// Frames that may be read.
     pub(crate) fn ready(&self) -> u64 {
         self.ring().ready(self.hardware, self.application)
+    }
+
+    /// Before the card has a position: what it does first it does about now.
+    pub(crate) fn begin(&mut self) {
+        self.seen = self.card.now();
+        self.looked = self.seen;
     }
 
     /// START.
@@ -87,19 +96,25 @@ impl<C: Card> Side<C> {
         let frames = ahead.max(least);
         self.setup
             .timer
-            .then(|| self.seen + duration(frames, self.setup.rate))
+            .then(|| self.looked + duration(frames, self.setup.rate))
     }
 
     /// Reads the hardware's position, and asks for it with `ask` or where nobody else does. Returns as well the
     /// frames that went by unseen.
     pub(crate) fn look(&mut self, ask: bool) -> Result<(Snapshot, u64), Stop> {
-        let snapshot = self.card.snapshot(ask || self.setup.timer)?;
+        let mut snapshot = self.card.snapshot(ask || self.setup.timer)?;
+        // Whatever the kernel says.
+        snapshot.hardware = self.ring().inside(snapshot.hardware);
         let moved = self.ring().distance(self.hardware, snapshot.hardware);
         let moved = moved.max(0) as u64;
         let lost = self.clock.update(moved, snapshot.tstamp);
         count(&self.shared.counters.played, moved + lost);
-        (self.hardware, self.seen) = (snapshot.hardware, snapshot.tstamp);
-        if moved > 0 && !self.setup.timer {
+        self.hardware = snapshot.hardware;
+        // The record holds zero until the first update.
+        self.seen = self.seen.max(snapshot.tstamp);
+        if self.setup.timer {
+            self.looked = self.card.now();
+        } else if moved > 0 {
             // From the interrupt to here.
             let slept = self.card.now().saturating_sub(snapshot.tstamp);
             count(&self.shared.counters.wakes, 1);
@@ -129,6 +144,12 @@ impl<C: Card> Side<C> {
             seen: self.seen,
             frame: self.clock.at(self.seen, ahead),
         }
+    }
+
+    /// The stream goes on after a pause. A card that stood still meanwhile, because nobody fed it, has lost
+    /// nothing.
+    pub(crate) fn forgive(&mut self) {
+        self.clock.restart();
     }
 
     /// Accounts for `missing` frames that were too late. Whether that is news: one that goes on is the same one.

@@ -489,6 +489,44 @@ proptest! {
         check(&outcome, length, false);
     }
 
+    /// Whatever a card says of its position, nothing panics, and a stream that is stopped ends.
+    #[test]
+    fn a_card_that_lies_harms_nobody(
+        period in 1u64..500,
+        periods in 2u64..6,
+        lies in prop::collection::vec(any::<u64>(), 1..20),
+        timer: bool,
+    ) {
+        let buffer = period * periods;
+        let setup = Setup {
+            ring: Ring::new(period, buffer, buffer << 3).unwrap(),
+            format: Format::S16Le,
+            frame_bytes: 4,
+            rate: 48_000,
+            perfect_drain: true,
+            linear: false,
+            timer,
+        };
+        struct Idle;
+        impl Source for Idle {
+            fn data(&mut self, _: &mut [u8], _: Moment) {}
+        }
+        impl Complain for Idle {
+            fn report(&mut self, _: Report) {}
+        }
+        let bench = Arc::new(Bench::default());
+        let shared = Arc::new(Shared::new().unwrap());
+        let [card] = Sim::card([(Direction::Playback, &setup)], &bench, &shared);
+        let mut worker = Worker::new(Playback::new(card, Idle, shared.clone(), setup), shared.clone());
+        shared.set_command(Command::Play);
+        for lie in lies {
+            bench.lie.store(lie, Relaxed);
+            prop_assert!(worker.turn().is_ok());
+        }
+        shared.set_command(Command::Stop);
+        prop_assert!(worker.turn().is_err());
+    }
+
     /// However late callbacks are, no frame is lost, repeated or put out of order.
     #[test]
     fn lateness_costs_silence_only(

@@ -9,6 +9,7 @@ mod asked;
 mod bench;
 mod cards;
 mod channels;
+mod cpal;
 mod desktop;
 mod errors;
 mod exact;
@@ -70,6 +71,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(tools::units());
     units.extend(hear::units());
     units.extend(cards::units());
+    units.extend(cpal::units());
     units.extend(product::units());
     units.extend(tight::units());
     units.extend(many::units());

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The cpal host on a card that is not ours: `cpal-card PLAYBACK CAPTURE [WORD]...`, where the two are addresses
+//! as `hw:0,0`. A journey runs it.
+//!
+//! `exact`: what PLAYBACK plays CAPTURE records, to the bit. `needs-sync`: the records cannot be mapped, and
+//! SYNC_PTR does instead.
+
+use cpal::traits::{DeviceTrait, StreamTrait};
+use cpal::{ErrorKind, SampleFormat};
+use cpal_alsa_mmap::{DuplexConfig, DuplexInfo, End, Options, RingDevice, Wakeup};
+use sgring_suite::ensure;
+use sgring_suite::host::{self, lock, noise, stereo};
+use sgring_suite::record::expect_frames;
+use sgring_suite::seed::Random;
+use sgring_suite::tap::{self, Outcome, Stop, Test, note};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const PERIOD: u32 = 1024;
+const FRAMES: usize = 30_011;
+
+fn main() -> ExitCode {
+    tap::run(&[
+        Test("play", "every frame is played, and a drain ends", play),
+        Test("record", "as many frames come as were asked for", record),
+        Test("exact", "what is played is recorded, to the bit", exact),
+        Test("echo", "input and output in one callback", echo),
+        Test("pause", "a pause is none of the stream's end", pause),
+        Test(
+            "late",
+            "a late callback is one Xrun, and the stream goes on",
+            late,
+        ),
+        Test(
+            "timer",
+            "a timer does, or the card says that it must wake",
+            timer,
+        ),
+    ])
+}
+
+fn word(number: usize) -> Result<String, Stop> {
+    let word = std::env::args().nth(number);
+    word.ok_or_else(|| Stop::Fail("usage: cpal-card PLAYBACK CAPTURE [WORD]...".into()))
+}
+
+fn has(wanted: &str) -> bool {
+    std::env::args().skip(3).any(|word| word == wanted)
+}
+
+fn device(number: usize, options: Options) -> Result<RingDevice, Stop> {
+    Ok(RingDevice::new(word(number)?.parse()?, options))
+}
+
+/// S16 is what all cards have.
+fn bytes() -> Vec<u8> {
+    noise(&mut Random::new(), SampleFormat::I16, 2, FRAMES)
+}
+
+fn play() -> Outcome {
+    let card = device(1, Options::default())?;
+    let playing = host::play(&card, stereo(PERIOD), SampleFormat::I16, &bytes(), |_| {})?;
+    let stats = playing.drained()?;
+    note(format_args!("{stats:?}"));
+    playing.calm()?;
+    ensure!(stats.frames == FRAMES as u64, "{stats:?}");
+    ensure!(
+        stats.played + u64::from(4 * PERIOD) >= FRAMES as u64,
+        "{stats:?}"
+    );
+    ensure!(has("needs-sync") == (stats.syncs > 0), "{stats:?}");
+    Ok(())
+}
+
+fn record() -> Outcome {
+    let card = device(2, Options::default())?;
+    let (config, frames) = (stereo(PERIOD), FRAMES as u64);
+    let (recording, take) = host::record(&card, config, SampleFormat::I16, frames, |_| {})?;
+    let began = Instant::now();
+    recording.drained()?;
+    recording.calm()?;
+    ensure!(lock(&take).len() == 4 * FRAMES, "{}", lock(&take).len());
+    // At its rate, roughly: a card that races through its ring records nothing.
+    let least = Duration::from_millis(FRAMES as u64 * 1000 / 48_000 / 2);
+    ensure!(began.elapsed() >= least, "{:?}", began.elapsed());
+    Ok(())
+}
+
+fn exact() -> Outcome {
+    if !has("exact") {
+        return Err(Stop::Skip(
+            "nothing brings the sound back on this card".into(),
+        ));
+    }
+    let (there, back) = (
+        device(1, Options::default())?,
+        device(2, Options::default())?,
+    );
+    for format in [
+        SampleFormat::U8,
+        SampleFormat::I16,
+        SampleFormat::I24,
+        SampleFormat::I32,
+        SampleFormat::F32,
+    ] {
+        let config = stereo(PERIOD);
+        let can = |c: cpal::SupportedStreamConfigRange| c.sample_format() == format;
+        if !there.supported_output_configs()?.any(can) {
+            note(format_args!("{format}: not on this card"));
+            continue;
+        }
+        let bytes = noise(&mut Random::new(), format, 2, FRAMES);
+        let frame = 2 * format.sample_size();
+        let middle = if format == SampleFormat::U8 { 0x80 } else { 0 };
+        // Some cards lose the end of a drain: it is silence here.
+        let mut padded = bytes.clone();
+        padded.resize(bytes.len() + 8 * PERIOD as usize * frame, middle);
+        let playing = host::play(&there, config, format, &padded, |_| {})?;
+        let frames = FRAMES as u64 + 16 * u64::from(PERIOD);
+        let (recording, take) = host::record(&back, config, format, frames, |_| {})?;
+        playing.drained()?;
+        recording.drained()?;
+        playing.calm()?;
+        recording.calm()?;
+        let signed = |bytes: &[u8]| bytes.iter().map(|b| b ^ middle).collect::<Vec<_>>();
+        expect_frames(frame, &signed(&lock(&take)), &signed(&bytes))?;
+    }
+    Ok(())
+}
+
+fn echo() -> Outcome {
+    if word(1)? != word(2)? {
+        return Err(Stop::Skip("input and output are two devices".into()));
+    }
+    let card = device(1, Options::default())?;
+    let config = DuplexConfig {
+        input_channels: 2,
+        output_channels: 2,
+        sample_rate: 48_000,
+        buffer_size: cpal::BufferSize::Fixed(PERIOD),
+    };
+    let echo = |input: &[i16], output: &mut [i16], _: &DuplexInfo| output.copy_from_slice(input);
+    let stream = card.build_duplex_stream(config, echo, |_| {})?;
+    let handle = stream.handle();
+    handle.finish_at(FRAMES as u64);
+    stream.play()?;
+    let end = handle.wait(Duration::from_secs(60));
+    let stats = handle.stats();
+    note(format_args!("{stats:?}"));
+    ensure!(end == Some(End::Drained), "{end:?}");
+    ensure!(
+        (stats.frames, stats.starts) == (FRAMES as u64, 1),
+        "{stats:?}"
+    );
+    Ok(())
+}
+
+fn pause() -> Outcome {
+    let card = device(1, Options::default())?;
+    let playing = host::play(&card, stereo(PERIOD), SampleFormat::I16, &bytes(), |_| {})?;
+    while playing.handle.stats().callbacks < 8 {}
+    playing.stream.pause()?;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(200) {}
+    ensure!(
+        playing.handle.wait(Duration::ZERO).is_none(),
+        "it has ended"
+    );
+    playing.stream.play()?;
+    let stats = playing.drained()?;
+    playing.calm()?;
+    ensure!(
+        (stats.frames, stats.xruns) == (FRAMES as u64, 0),
+        "{stats:?}"
+    );
+    Ok(())
+}
+
+fn late() -> Outcome {
+    let card = device(1, Options::default())?;
+    let late = Duration::from_millis(200);
+    let playing = host::play(
+        &card,
+        stereo(PERIOD),
+        SampleFormat::I16,
+        &bytes(),
+        move |call| {
+            let began = Instant::now();
+            while call == 10 && began.elapsed() < late {}
+        },
+    )?;
+    let stats = playing.drained()?;
+    note(format_args!("{stats:?}"));
+    let errors = playing.errors();
+    ensure!(errors == [ErrorKind::Xrun], "{errors:?}");
+    ensure!(
+        (stats.frames, stats.starts) == (FRAMES as u64, 1),
+        "{stats:?}"
+    );
+    Ok(())
+}
+
+fn timer() -> Outcome {
+    let card = device(
+        1,
+        Options {
+            wakeup: Wakeup::Timer,
+            ..Options::default()
+        },
+    )?;
+    match host::play(&card, stereo(PERIOD), SampleFormat::I16, &bytes(), |_| {}) {
+        Ok(playing) => {
+            let stats = playing.drained()?;
+            playing.calm()?;
+            ensure!(stats.frames == FRAMES as u64, "{stats:?}");
+            note("by a timer");
+        }
+        Err(error) => {
+            let said = error.to_string();
+            note(&said);
+            ensure!(
+                said.contains("cannot do without period interrupts"),
+                "{said}"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The cpal host on cards that are not ours: it is for any that lets its ring be mapped.
+//!
+//! The guest's side is `userspace-test/suite/src/tools/cpal_card.rs`.
+
+use std::time::Duration;
+
+use sgring_vm::{Card, Config};
+
+use super::{asked, clean};
+use crate::report::{Planned, Recorder};
+use crate::{Context, Shard, Unit};
+
+const PATIENCE: Duration = Duration::from_secs(300);
+
+struct Other {
+    name: &'static str,
+    card: Card,
+    /// What makes the card be there.
+    before: &'static str,
+    /// Where it plays and where it records, and what it is like.
+    words: &'static str,
+}
+
+const OTHERS: [Other; 4] = [
+    Other {
+        name: "cpal-dummy",
+        card: Card::None,
+        before: "modprobe snd-dummy fake_buffer=0",
+        words: "hw:Dummy,0 hw:Dummy,0",
+    },
+    Other {
+        name: "cpal-aloop",
+        card: Card::None,
+        before: "modprobe snd-aloop",
+        words: "hw:Loopback,0 hw:Loopback,1 exact",
+    },
+    Other {
+        name: "cpal-hda",
+        card: Card::Hda,
+        before: "true",
+        words: "hw:0,0 hw:0,0",
+    },
+    Other {
+        name: "cpal-virtio",
+        card: Card::Virtio,
+        before: "true",
+        words: "hw:0,0 hw:0,0 needs-sync",
+    },
+];
+
+const TESTS: [(&str, &str); 7] = [
+    ("play", "every frame is played, and a drain ends"),
+    ("record", "as many frames come as were asked for"),
+    ("exact", "what is played is recorded, to the bit"),
+    ("echo", "input and output in one callback"),
+    ("pause", "a pause is none of the stream's end"),
+    (
+        "late",
+        "a late callback is one Xrun, and the stream goes on",
+    ),
+    ("timer", "a timer does, or the card says that it must wake"),
+];
+
+pub fn units() -> Vec<Unit> {
+    let unit = |other: Other| {
+        let name = other.name;
+        let mut planned: Vec<_> = TESTS
+            .iter()
+            .map(|(test, proves)| Planned::new(format!("{name}-{test}"), *proves))
+            .collect();
+        planned.push(clean(name));
+        Unit::new(Shard::Journey, name, planned, move |context, rec| {
+            if let Err(e) = journey(context, &other, rec) {
+                rec.abort(e);
+            }
+        })
+    };
+    OTHERS.into_iter().map(unit).collect()
+}
+
+fn journey(context: &Context, other: &Other, rec: &mut Recorder<'_>) -> Result<(), String> {
+    let Other {
+        name,
+        card,
+        before,
+        words,
+    } = other;
+    let mut config = Config::new([asked::command(&format!(
+        "{before} && /opt/cpal-card {words}"
+    ))])
+    .name(*name)
+    .card(*card)
+    .icount(true)
+    .file(
+        context.layout.programs().join("cpal-card"),
+        "/opt/cpal-card",
+    );
+    if *card != Card::None {
+        // It has an input, which a file has not.
+        config = config.audiodev("driver=none");
+    }
+    asked::run(context, config, name, PATIENCE, rec, |_, _| Ok(())).map(drop)
+}
