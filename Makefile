@@ -51,11 +51,11 @@ help:
 #:
 #: The first run sets everything up under build/ (a Debian root, a kernel, QEMU,
 #: a guest), each part also a target of its own: root, kernel, driver, qemu,
-#: guest, selftests, programs, or setup for all.
+#: guest, selftests, programs, or setup for all; and apps, for the tests.
 #:   KERNEL=7.2      a kernel version or series, instead of the newest supported
 #:   MIRROR=URL      a Debian archive, instead of this machine's own
 
-.PHONY: setup root kernel driver qemu guest selftests programs
+.PHONY: setup root kernel driver qemu guest selftests programs apps
 setup: driver qemu guest selftests programs
 root:
 	@$(tied) scripts/root
@@ -71,6 +71,9 @@ selftests: kernel
 	@$(tied) env KIND=stock scripts/selftests
 programs: root
 	@$(tied) scripts/programs
+# For `make test` alone.
+apps: root
+	@$(tied) scripts/apps
 
 # What the debug kernel needs; D1 is the only kind yet.
 .PHONY: setup-debug
@@ -83,7 +86,7 @@ setup-debug: kernel qemu programs
 .PHONY: run test test-debug bench shell
 run: setup
 	+@$(tied) env SGRING_SETUP=no scripts/run
-test: setup
+test: setup apps
 	+@$(tied) env SGRING_SETUP=no scripts/test
 test-debug: setup-debug
 	+@$(tied) env SGRING_SETUP=no KIND=debug scripts/test --shard guest --shard journey --shard planted
