@@ -5,6 +5,7 @@
 //! kernel's log and taint besides what they are about.
 
 mod accel;
+mod apps;
 mod asked;
 mod bench;
 mod cards;
@@ -80,6 +81,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(bench::units());
     units.extend(selftests::units());
     units.extend(desktop::units());
+    units.extend(apps::units());
     units.extend(accel::units());
     units.extend(trouble::units());
     units
