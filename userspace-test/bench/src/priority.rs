@@ -18,3 +18,17 @@ pub fn first() -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Puts the calling thread behind all others: `SCHED_IDLE`.
+///
+/// # Errors
+///
+/// None are known: everybody may.
+pub fn last() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: The pointer is that of `parameters`; 0 is the calling thread.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

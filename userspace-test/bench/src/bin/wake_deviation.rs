@@ -13,12 +13,12 @@
 //! the kernel steers the other, soon after boot by 60 millionths.
 //!
 //! Arguments: `periods=FRAMES,…`, `wakeups=N`.
-#![allow(unsafe_code)]
 
 use cpal_alsa_mmap::sys::{Access, ControlPage, SwParams, SyncRequest};
 use sgring_bench::priority;
 use sgring_bench::series::Series;
 use sgring_bench::stopwatch::Stopwatch;
+use sgring_bench::timer::{self, SECOND, now};
 use sgring_bench::words::Words;
 use sgring_suite::card::{self, Config};
 use std::io;
@@ -26,7 +26,6 @@ use std::thread;
 use std::time::Duration;
 
 const RATE: u64 = 48_000;
-const SECOND: u64 = 1_000_000_000;
 /// Wakeups before the first that counts.
 const WARM_UP: usize = 8;
 const WAKEUPS: usize = 1000;
@@ -111,7 +110,7 @@ fn by_ring(period: usize, wakeups: usize) -> io::Result<(Vec<u64>, u64)> {
             times.push(now);
         }
         if wakeup == middle(wakeups) {
-            at_middle = self::now(libc::CLOCK_MONOTONIC)?;
+            at_middle = timer::now(libc::CLOCK_MONOTONIC)?;
         }
     }
     pcm.drop_frames()?;
@@ -127,40 +126,12 @@ fn by_timer(period: u64, wakeups: usize, at_middle: u64) -> io::Result<Vec<u64>>
     let mut times = Vec::with_capacity(wakeups);
     for wakeup in 1..=WARM_UP + wakeups {
         let until = origin + grid(period, wakeup);
-        let until = libc::timespec {
-            tv_sec: (until / SECOND) as libc::time_t,
-            tv_nsec: (until % SECOND) as libc::c_long,
-        };
-        // SAFETY: The record is ours, and what is left of the time is not asked for.
-        let error = unsafe {
-            libc::clock_nanosleep(
-                libc::CLOCK_MONOTONIC,
-                libc::TIMER_ABSTIME,
-                &raw const until,
-                std::ptr::null_mut(),
-            )
-        };
-        if error != 0 {
-            return Err(io::Error::from_raw_os_error(error));
-        }
+        timer::sleep_until(until)?;
         if wakeup > WARM_UP {
             times.push(now(libc::CLOCK_MONOTONIC)?);
         }
     }
     Ok(times)
-}
-
-/// A clock's reading, ns.
-fn now(clock: libc::clockid_t) -> io::Result<u64> {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: The record is ours.
-    match unsafe { libc::clock_gettime(clock, &raw mut time) } {
-        0 => Ok(time.tv_sec as u64 * SECOND + time.tv_nsec as u64),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// By how much each is off the grid, ns.
