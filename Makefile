@@ -38,8 +38,10 @@ help:
 #:                   ONLY=aplay       those with this in their names
 #:   make test-debug  the driver's tests once more on a kernel that looks for
 #:                 mistakes (lockdep, DMA, page counts, leaks); it is built first
-#:   make bench    what the rings cost, in instructions, beside other memory
+#:   make bench    what the rings cost, in instructions, beside other memory, and
+#:                 what our cpal host does, beside cpal's own
 #:                   QUICK=1          few sizes
+#:                   ONLY=cpal        parts with this in their names
 #:                   RUNS=2           twice, and whether both are equal
 #:   make shell    an interactive guest with the card
 #:   make check    linters

@@ -4,6 +4,9 @@
 //! The guests run under icount, so what a program measures depends on nothing but what is labelled. Whether a
 //! number is good is not said here.
 
+mod cpal;
+mod seen;
+
 use std::time::Duration;
 
 use sgring_bench::series::{self, Series};
@@ -42,6 +45,8 @@ const QUIET: &str = "cryptomgr.notests=1";
 const HDA_LARGEST: usize = 2 << 20;
 const SRAM_LARGEST: usize = 2 << 20;
 
+/// From a run and the series of its program to more series.
+type Seen = fn(&Outcome, &[Series]) -> Result<Vec<Series>, String>;
 /// A parameter and its value.
 type Label = (&'static str, String);
 
@@ -79,6 +84,14 @@ pub struct Extent {
     pub periods: Vec<usize>,
     /// How often.
     pub wakeups: usize,
+    /// Frames of the periods that are played through cpal.
+    pub cpal_periods: Vec<usize>,
+    /// How many of them are measured.
+    pub cpal_rounds: usize,
+    /// Frames of the periods that are played for long.
+    pub endured: Vec<usize>,
+    /// For how many seconds.
+    pub endurance: usize,
 }
 
 impl Extent {
@@ -95,6 +108,10 @@ impl Extent {
             rounds: 7,
             periods: vec![32, 64, 128, 240, 256, 441, 480, 512, 1000, 1024],
             wakeups: 1000,
+            cpal_periods: vec![64, 240],
+            cpal_rounds: 200,
+            endured: vec![16, 32],
+            endurance: 20,
         }
     }
 
@@ -108,6 +125,10 @@ impl Extent {
             rounds: 3,
             periods: vec![32, 441, 1024],
             wakeups: 100,
+            cpal_periods: vec![240],
+            cpal_rounds: 50,
+            endured: vec![32],
+            endurance: 5,
         }
     }
 
@@ -121,6 +142,10 @@ impl Extent {
             rounds: 2,
             periods: vec![240],
             wakeups: 4,
+            cpal_periods: vec![240],
+            cpal_rounds: 20,
+            endured: vec![32],
+            endurance: 1,
         }
     }
 }
@@ -135,7 +160,12 @@ pub struct Part {
     program: &'static str,
     words: Vec<String>,
     modparam: Option<String>,
-    rounds: usize,
+    /// Trace events of QEMU's.
+    traces: Vec<&'static str>,
+    /// Makes more series, of what was seen from outside.
+    seen: Option<Seen>,
+    /// Values of a series, where all have as many.
+    rounds: Option<usize>,
     expected: Vec<Expected>,
 }
 
@@ -226,7 +256,9 @@ impl Part {
                 .iter()
                 .max()
                 .map(|largest| format!("max_ring_bytes={largest}")),
-            rounds: extent.rounds,
+            traces: Vec::new(),
+            seen: None,
+            rounds: Some(extent.rounds),
             expected,
         }
     }
@@ -252,7 +284,9 @@ impl Part {
                 format!("rounds={}", extent.rounds),
             ],
             modparam: None,
-            rounds: extent.rounds,
+            traces: Vec::new(),
+            seen: None,
+            rounds: Some(extent.rounds),
             expected,
         }
     }
@@ -291,7 +325,9 @@ impl Part {
                 format!("writers={}", list(&writers)),
             ],
             modparam: None,
-            rounds: extent.rounds,
+            traces: Vec::new(),
+            seen: None,
+            rounds: Some(extent.rounds),
             expected,
         }
     }
@@ -318,9 +354,17 @@ impl Part {
                 format!("wakeups={}", extent.wakeups),
             ],
             modparam: None,
-            rounds: extent.wakeups,
+            traces: Vec::new(),
+            seen: None,
+            rounds: Some(extent.wakeups),
             expected,
         }
+    }
+
+    /// A word for it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// What to boot: the program is in the guest's memory, and so is all that it reads.
@@ -336,6 +380,10 @@ impl Part {
             .timeout(PATIENCE)
             .kernel_arg(QUIET)
             .file(layout.programs().join(self.program), program);
+        let config = self
+            .traces
+            .iter()
+            .fold(config, |config, event| config.trace(*event));
         match &self.modparam {
             Some(param) => config.modparam(param),
             None => config,
@@ -379,8 +427,12 @@ impl Part {
             ));
         }
         dmesg::check(outcome, self.card == Card::Sgring)?;
-        let all = series::read(&outcome.stdout())
+        let mut all = series::read(&outcome.stdout())
             .map_err(|e| format!("{}: {}: {e}", self.about, self.program))?;
+        if let Some(seen) = self.seen {
+            let more = seen(outcome, &all).map_err(|e| format!("{}: {e}", self.about))?;
+            all.extend(more);
+        }
         let all: Vec<_> = all
             .into_iter()
             .map(|series| {
@@ -414,8 +466,11 @@ impl Part {
             let about_the_run = ["clock.", "driver."]
                 .iter()
                 .any(|kind| series.name().starts_with(kind));
-            if !about_the_run && series.values().len() != self.rounds {
-                return Err(format!("{series}: not {} values", self.rounds));
+            match self.rounds {
+                Some(rounds) if !about_the_run && series.values().len() != rounds => {
+                    return Err(format!("{series}: not {rounds} values"));
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -437,7 +492,7 @@ mod tests {
                 for (label, value) in labels {
                     series = series.label(*label, value);
                 }
-                (0..part.rounds as u64).for_each(|value| series.push(value));
+                (0..part.rounds.unwrap_or(1) as u64).for_each(|value| series.push(value));
                 series
             })
             .collect()
@@ -451,6 +506,8 @@ mod tests {
             Part::hda(&extent),
             Part::moves(&extent),
             Part::wakeups(&extent),
+            Part::cpal(&extent),
+            Part::endurance(&extent),
         ] {
             let all = whole(&part);
             assert_eq!(part.check(&all), Ok(()));

@@ -34,7 +34,7 @@ fn keyed(all: &[Series]) -> BTreeMap<Key, &Series> {
 
 /// A series' name and the labels that its likes differ in.
 fn text((name, labels): &Key) -> String {
-    const SHOWN: [&str; 11] = [
+    const SHOWN: [&str; 17] = [
         "program",
         "card",
         "memory",
@@ -46,6 +46,12 @@ fn text((name, labels): &Key) -> String {
         "writer",
         "direction",
         "ring_bytes",
+        "client",
+        "host",
+        "period",
+        "stall_ms",
+        "call",
+        "frame",
     ];
     let shown = SHOWN
         .iter()

@@ -7,6 +7,7 @@ mod compare;
 mod found;
 mod table;
 mod targets;
+mod through_cpal;
 
 use std::fs::File;
 use std::io::Write;
@@ -31,7 +32,8 @@ what is printed at the end; the VM runs themselves in build/vm/.
 Exit status: 0 everything was measured, whatever came out; 1 a comparison found
 a difference; 125 something was not measured, or bad options; 130 Ctrl-C.";
 
-/// Measure what the driver's rings cost, beside other memory and another card.
+/// Measure what the driver's rings cost, beside other memory and another card, and
+/// what our cpal host does, beside cpal's own.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench", bin_name = "scripts/bench", after_help = AFTER_HELP, max_term_width = 90)]
 struct Args {
@@ -43,6 +45,11 @@ struct Args {
     /// first time's are kept
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
+
+    /// Only the parts with this in their names: rings, hda, moves, wakeups, cpal,
+    /// endurance
+    #[arg(long, value_name = "NAME", conflicts_with = "compare")]
+    only: Option<String>,
 
     /// Measure nothing: compare the series of FILE with those in build/results/
     /// or of a second FILE
@@ -100,14 +107,27 @@ fn labels(layout: &Layout) -> Result<[(&'static str, String); 2], Error> {
     Ok([("commit", commit), ("qemu", version.to_owned())])
 }
 
-fn measure(layout: &Layout, stopper: &Stopper, extent: &Extent) -> Result<Vec<Series>, Error> {
+fn measure(
+    layout: &Layout,
+    stopper: &Stopper,
+    extent: &Extent,
+    only: &str,
+) -> Result<Vec<Series>, Error> {
     let labels = labels(layout)?;
-    let parts = [
+    let mut parts = vec![
         Part::rings(extent),
         Part::hda(extent),
         Part::moves(extent),
         Part::wakeups(extent),
+        Part::cpal(extent),
+        Part::endurance(extent),
     ];
+    parts.retain(|part| part.name().contains(only));
+    if parts.is_empty() {
+        return Err(Error::setup(format!(
+            "--only {only}: no part has this in its name"
+        )));
+    }
     let mut all = Vec::new();
     for (number, part) in (1..).zip(&parts) {
         println!("{number} of {}: {}", parts.len(), part.about);
@@ -165,8 +185,9 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     } else {
         Extent::full()
     };
+    let only = args.only.as_deref().unwrap_or_default();
     let since = Instant::now();
-    let first = measure(&layout, &stopper, &extent)?;
+    let first = measure(&layout, &stopper, &extent, only)?;
     let lines: Vec<_> = first.iter().map(|series| format!("{series}\n")).collect();
     let path = keep(&layout, FILES[0], &lines.concat())?;
     // What is shown is what others will read.
@@ -174,7 +195,8 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut report = table::tables(&all) + &targets::lines(&all);
     for number in 2..=args.runs {
         println!("once more, {number} of {}", args.runs);
-        let comparison = compare::Comparison::of(&first, &measure(&layout, &stopper, &extent)?);
+        let again = measure(&layout, &stopper, &extent, only)?;
+        let comparison = compare::Comparison::of(&first, &again);
         report.push_str(&format!("\nrun 1 and run {number}: {comparison}"));
     }
     keep(&layout, FILES[1], &report)?;

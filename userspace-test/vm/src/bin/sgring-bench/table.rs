@@ -4,6 +4,7 @@
 use sgring_bench::series::Series;
 
 use crate::found::{Found, Label, size, thousands};
+use crate::through_cpal;
 
 /// Tables: a series, labels that it must have, what it is, and whether all fault windows are shown.
 const TABLES: [(&str, &[Label<'_>], &str, bool); 9] = [
@@ -152,7 +153,7 @@ pub fn tables(all: &[Series]) -> String {
         &MOVES,
         &found.sizes("move."),
     ));
-    text + &wakeups(found)
+    text + &wakeups(found) + &through_cpal::tables(found)
 }
 
 /// How far wakeups are off their grid: half of them at most, all but one in a hundred, all.

@@ -6,6 +6,7 @@
 use sgring_bench::series::Series;
 
 use crate::found::{Found, Label, size, thousands};
+use crate::through_cpal;
 
 const EAGER: [Label<'_>; 2] = [("memory", "ring"), ("map_mode", "eager")];
 const MEMFD: [Label<'_>; 1] = [("memory", "memfd")];
@@ -21,10 +22,10 @@ const HOLD_UP: u64 = 5_000_000;
 const HELD_UP: usize = 64 << 10;
 
 /// One comparison: what, at which size, the value, and the limit it is held against.
-struct Point {
-    at: String,
-    value: u64,
-    limit: f64,
+pub struct Point {
+    pub at: String,
+    pub value: u64,
+    pub limit: f64,
 }
 
 impl Point {
@@ -42,7 +43,7 @@ impl Point {
 }
 
 /// A line about the worst of `points`, each of which shall be at most its limit.
-fn at_most(what: &str, unit: &str, points: &[Point]) -> String {
+pub fn at_most(what: &str, unit: &str, points: &[Point]) -> String {
     let Some(worst) = points.iter().max_by(|a, b| a.share().total_cmp(&b.share())) else {
         return line("not measured", what, "");
     };
@@ -113,7 +114,10 @@ pub fn lines(all: &[Series]) -> String {
     };
     let large: Vec<_> = sizes.iter().copied().filter(|&s| s >= LARGE).collect();
 
-    let mut text = format!("\ntargets, with the default fault window of {window} pages\n");
+    let mut text = match window.as_str() {
+        "" => "\ntargets\n".to_owned(),
+        _ => format!("\ntargets, with the default fault window of {window} pages\n"),
+    };
     for (name, what) in [
         ("mmap.touch", "one fault costs no more than a memfd's"),
         (
@@ -160,6 +164,7 @@ pub fn lines(all: &[Series]) -> String {
     text.push_str(&largest(&sizes));
     text.push_str(&held_up(found));
     text.push_str(&punctual(found));
+    text.push_str(&through_cpal::targets(found));
     text.push_str(&ratios(found, &ours, &sizes));
     text
 }

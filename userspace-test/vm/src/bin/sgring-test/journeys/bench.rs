@@ -20,6 +20,14 @@ pub fn units() -> Vec<Unit> {
             "DESIGN 6: wake_deviation gives every series, complete",
         ),
         Planned::new(
+            "bench-cpal",
+            "DESIGN 6: cpal_cost gives every series of both hosts, and trace and tap fit them",
+        ),
+        Planned::new(
+            "bench-endurance",
+            "DESIGN 6: so it does of a stream that is only played",
+        ),
+        Planned::new(
             "bench-file",
             "all of them are a file that its reader takes, each series once",
         ),
@@ -49,6 +57,8 @@ fn measure(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
         ("bench-hda", Part::hda(&extent)),
         ("bench-moves", Part::moves(&extent)),
         ("bench-wakeups", Part::wakeups(&extent)),
+        ("bench-cpal", Part::cpal(&extent)),
+        ("bench-endurance", Part::endurance(&extent)),
     ] {
         let marked = name == "bench-hda";
         let mut config = part.config(&context.layout);
