@@ -1,45 +1,73 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A [cpal](https://docs.rs/cpal) host that streams through the memory-mapped ring of an ALSA PCM.
+//! A [cpal](https://docs.rs/cpal) host that plays and records through the memory-mapped ring of an ALSA PCM.
 //!
-//! It talks the kernel's PCM interface for `hw:` devices directly, works on any card that offers
-//! `MMAP_INTERLEAVED`, and needs no alsa-lib of its own (cpal 0.18 links one on Linux whatever the
-//! host).
+//! It is for any card that offers `MMAP_INTERLEAVED`, talks the kernel's PCM interface for `hw:` devices directly,
+//! and needs no alsa-lib of its own (cpal 0.18 links one on Linux whatever the host).
 //!
-//! * The data callback writes straight into the ring: no copy.
-//! * One poll(2) a period, and no other system call, where the kernel lets status and control
-//!   records be mapped (x86, drivers without explicit sync); elsewhere SYNC_PTR as well.
-//! * One START in a stream's life. An underrun is silence, an `ErrorKind::Xrun` in the error
-//!   callback, and no more: the stream keeps its clock.
-//! * A stream can end at an exact frame (`Handle::finish_at`), for which cpal 0.18 has no call.
+//! # Sound in a minute
+//!
+//! An application that uses cpal changes one line, the one that gets the host:
 //!
 //! ```no_run
-//! use cpal::traits::{DeviceTrait, StreamTrait};
-//! use cpal_alsa_mmap::{Options, RingDevice};
+//! use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let ring = RingDevice::new("hw:0,0".parse()?, Options::default());
-//! let device = cpal::Device::from(cpal::platform::CustomDevice::from_device(ring.clone()));
+//! let host = cpal::Host::from(cpal_alsa_mmap::RingHost::default());
+//! let device = host.default_output_device().ok_or("no card")?;
 //! let config = device.default_output_config()?;
+//! let (rate, mut at) = (config.sample_rate() as f32, 0.0f32);
 //! let stream = device.build_output_stream(
 //!     config.config(),
-//!     |samples: &mut [i16], _| samples.fill(0),
+//!     move |samples: &mut [i16], _| {
+//!         for frame in samples.chunks_exact_mut(2) {
+//!             frame.fill((8_000.0 * (at * 440.0 * std::f32::consts::TAU).sin()) as i16);
+//!             at = (at + 1.0 / rate) % 1.0;
+//!         }
+//!     },
 //!     |error| eprintln!("{error}"),
 //!     None,
 //! )?;
-//! let handle = ring.handle().ok_or("no stream")?;
-//! handle.finish_at(48_000);
 //! stream.play()?;
-//! while handle.wait(std::time::Duration::from_secs(1)).is_none() {}
-//! println!("{:?}", handle.stats());
+//! std::thread::sleep(std::time::Duration::from_secs(1));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! It needs a kernel clock in the PCM's timestamps to notice when the kernel itself loses a whole
-//! turn of the ring; that counts as an underrun too.
+//! A device of a library that takes a [`cpal::Device`] is `RingDevice::new("hw:0,0".parse()?,
+//! Options::default()).into_device()`. The examples play and record files, echo, and measure how soon the audio thread is awake.
 //!
-//! What it has not: input, duplex, formats of 20 bits or of 24 bits in three bytes, and machines
-//! that are not 64-bit. Without the feature `cpal` the crate is [`sys`] alone.
+//! # What differs from cpal's own ALSA host
+//!
+//! | | here | cpal 0.18's ALSA host |
+//! |---|---|---|
+//! | devices | `hw:` alone: one application has a substream | all of alsa-lib's, plugins and mixers among them |
+//! | looking for devices | opens none, and says nothing on stderr | opens each |
+//! | data | the callback has the ring itself; 24 bits in three bytes, and recordings of 24 bits in four, are converted | copied by `readi` and `writei` |
+//! | system calls a period | one poll(2); where status and control records cannot be mapped, SYNC_PTR as well | five |
+//! | ring | [`Options::periods`] periods, four by default | two periods |
+//! | `BufferSize::Fixed` | exactly, or refused with the nearest that the card has | as near as can be |
+//! | formats | 24 bits in three bytes too, as `I24` | no such cards |
+//! | a late callback | silence, or frames lost, in whole periods, and one `Xrun`; the stream keeps its clock | `Xrun`, PREPARE and START: the clock begins anew |
+//! | times | position and time of one update of the kernel's | of two system calls |
+//! | `pause` | of any card: what is in the ring is played, silence follows | of cards that can, at once |
+//! | the end | at an exact frame ([`Handle::finish_at`]), played to the last one | what was in the ring is lost |
+//! | input and output in one callback | [`RingDevice::build_duplex_stream`] | no |
+//! | devices that come and go | [`Watch`] | no |
+//! | counters | [`Handle::stats`], from any thread | no |
+//!
+//! # What holds
+//!
+//! * From START to the end the audio thread takes no lock, allocates nothing, logs nothing, and calls the kernel to
+//!   sleep alone. All its memory is touched before. `SCHED_FIFO` where it is permitted
+//!   ([`Options::priority`]), and `RealtimeDenied` in the error callback where not.
+//! * One START in a stream's life. What a callback writes too late is not heard, and what it reads too late may be
+//!   newer than it should; that is one `Xrun`, and the frames that it cost are counted ([`Stats::missed`]).
+//! * A turn of the ring that the kernel itself has not seen is noticed by the PCM's timestamps, and is an `Xrun` too.
+//! * A callback that panics leaves silence and a `StreamInvalidated` error.
+//! * A card that is gone ends its streams with `DeviceNotAvailable`.
+//!
+//! What it has not: formats of 20 bits, sample orders of the other endianness, and machines that are not 64-bit.
+//! Without the feature `cpal` the crate is [`sys`] alone.
 #![deny(missing_docs, unsafe_code)]
 
 #[cfg(feature = "cpal")]

@@ -252,6 +252,12 @@ impl Config {
         self
     }
 
+    /// Which card it has.
+    #[must_use]
+    pub fn card_of(&self) -> Card {
+        self.card
+    }
+
     /// The kind of kernel.
     #[must_use]
     pub fn kernel(mut self, kernel: Kernel) -> Self {

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use cpal_alsa_mmap::{End, Options, RingDevice};
-use kira::backend::cpal::{CpalBackend, CpalBackendSettings, cpal};
+use kira::backend::cpal::{CpalBackend, CpalBackendSettings};
 use kira::sound::PlaybackState;
 use kira::sound::static_sound::{StaticSoundData, StaticSoundSettings};
 use kira::{AudioManager, AudioManagerSettings, Frame};
@@ -32,10 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let ring = RingDevice::new("hw:0,0".parse()?, Options::default());
-    let device = cpal::platform::CustomDevice::from_device(ring.clone());
     let mut manager = AudioManager::<CpalBackend>::new(AudioManagerSettings {
         backend_settings: CpalBackendSettings {
-            device: Some(device.into()),
+            device: Some(ring.clone().into_device()),
             config: None,
         },
         ..AudioManagerSettings::default()

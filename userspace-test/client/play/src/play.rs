@@ -259,8 +259,7 @@ pub(crate) fn play(arguments: &Arguments, file: &Path) -> Result<u8, String> {
         ..Options::default()
     };
     let ring = find(arguments.device.as_deref(), options)?;
-    let custom = cpal::platform::CustomDevice::from_device(ring.clone());
-    let device = cpal::Device::from(custom);
+    let device = ring.clone().into_device();
     let route = route(&source, &device).map_err(|e| format!("{}: {e}", file.display()))?;
     let format = route.format;
     let player = Player {

@@ -59,6 +59,12 @@ impl RingDevice {
         }
     }
 
+    /// As cpal's own type, for a library that takes one. A clone keeps the way to the [`Handle`] of a stream that is
+    /// built on it.
+    pub fn into_device(self) -> cpal::Device {
+        cpal::platform::CustomDevice::from_device(self).into()
+    }
+
     /// Where it is.
     pub fn address(&self) -> Address {
         self.address

@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use sgring_vm::{Config, Outcome, Sink, Vm};
+use sgring_vm::{Card, Config, Outcome, Sink, Vm, dmesg};
 
-use super::check_clean;
 use crate::Context;
 use crate::parse::Tap;
 use crate::report::Recorder;
@@ -65,6 +64,7 @@ pub fn run(
     rec: &mut Recorder<'_>,
     mut serve: impl FnMut(&mut Vm, Option<&str>) -> Result<(), String>,
 ) -> Result<Outcome, String> {
+    let card = config.card_of();
     let (listener, asked) = listener();
     let config = config.stdout(Sink::to(listener)).timeout(patience);
     let mut vm =
@@ -106,6 +106,7 @@ pub fn run(
         &format!("with status {}", outcome.status),
         rec,
     );
-    check_clean(name, &outcome, rec);
+    let our_module = card == Card::Sgring;
+    rec.case(&format!("{name}-clean"), dmesg::check(&outcome, our_module));
     Ok(outcome)
 }

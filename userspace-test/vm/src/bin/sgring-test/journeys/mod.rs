@@ -14,6 +14,7 @@ mod cpal;
 mod desktop;
 mod errors;
 mod exact;
+mod examples;
 mod formats;
 mod hear;
 mod held_up;
@@ -73,6 +74,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(hear::units());
     units.extend(cards::units());
     units.extend(cpal::units());
+    units.extend(examples::units());
     units.extend(product::units());
     units.extend(tight::units());
     units.extend(many::units());
