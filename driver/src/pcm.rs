@@ -332,6 +332,9 @@ impl PcmOps for Pcm {
             ring: frames,
             frame_bytes: params.buffer_bytes()?.checked_div(frames).ok_or(EINVAL)?,
         };
+        if params.no_period_wakeup() && !position::is_countable(chosen.rate, frames) {
+            return Err(EINVAL);
+        }
         let slot = &stream.slot;
         let wish = slot.wish();
 
@@ -415,8 +418,7 @@ impl PcmOps for Pcm {
             if !substream.no_period_wakeup() {
                 flags |= regs::SGRING_FLAG_PERIOD_IRQ;
                 // Without interrupts the sound core finds the laps by its clock.
-                longest_step =
-                    position::longest_step(configured.params.period, configured.params.ring);
+                longest_step = position::longest_step(configured.params.ring);
             }
             stream.longest_step.store(longest_step, Relaxed);
             slot.set_behind(false);

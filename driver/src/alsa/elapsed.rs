@@ -33,8 +33,9 @@ pub(crate) enum News {
     Stopped,
 }
 
-/// The most looks at the position of one interrupt. What is left after so many laps, the next one tells.
-const LOOKS: u32 = 256;
+/// The most looks at the position of one interrupt. What is left after so many laps, the next one tells: a card that
+/// lies about them has a ring silenced for each.
+const LOOKS: u32 = 64;
 
 /// One substream's way into the sound core from an interrupt.
 ///
@@ -59,7 +60,7 @@ impl Elapsed {
     /// Asks `look` what is new and tells the core, if the substream is open.
     ///
     /// A position that takes the core several looks, as `behind` says under the stream lock after each, is told
-    /// in one go: nobody sees one in between. Not more of them than [`LOOKS`], so that a card that lies does not
+    /// in one go: nobody else takes that lock in between. Not more of them than [`LOOKS`], so that a card that lies does not
     /// hold the interrupt up.
     ///
     /// `look` is inside of what [`Self::quiesce`] waits for: after a stop was synced, no handler goes by

@@ -252,6 +252,13 @@ impl HwParams<'_> {
         u32::try_from(value).map_err(|_| EINVAL)
     }
 
+    /// Whether the client wants no period wakeups. The runtime says so only after `hw_params`.
+    pub(crate) fn no_period_wakeup(&self) -> bool {
+        // SAFETY: By the type invariant.
+        let flags = unsafe { (*self.ptr).flags };
+        flags & sys::SNDRV_PCM_HW_PARAMS_NO_PERIOD_WAKEUP != 0
+    }
+
     /// `SNDRV_PCM_FORMAT_*`
     pub(crate) fn format(&self) -> Result<u32> {
         self.value(sys::SNDRV_PCM_HW_PARAM_FORMAT)

@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seconds: u64 = words.next().ok_or(usage)?.parse()?;
     let options = Options {
         // The fewest: each period more is as much later.
-        periods: 2,
+        periods: 3,
         ..Options::default()
     };
     let device = match words.next() {
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         config,
         move |input: &[i16], output: &mut [i16], info: &DuplexInfo| {
             output.copy_from_slice(input);
-            // From the microphone to the ear. It is the same in every callback.
+            // From the microphone to the ear, as the first callback has it: a burst more or less in others.
             if way.is_none() {
                 way = Some(info.playback.duration_since(info.capture));
                 let _ = told.try_send(way);

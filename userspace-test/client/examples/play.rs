@@ -22,7 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut reader = hound::WavReader::open(&file)?;
     let spec = reader.spec();
+    if (spec.bits_per_sample, spec.sample_format) != (16, hound::SampleFormat::Int) {
+        return Err("this example is for files of 16 bits".into());
+    }
     let frames = u64::from(reader.duration());
+    let channels = usize::from(spec.channels);
     let config = StreamConfig {
         channels: spec.channels,
         sample_rate: spec.sample_rate,
@@ -33,8 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stream = device.build_output_stream(
         config,
         move |samples: &mut [i16], _| {
-            // What the queue does not have is silence, as the slice was before.
+            // What the queue does not have is silence, as the slice was before, in whole frames.
             let ready = taken.slots().min(samples.len());
+            let ready = ready - ready % channels;
             if let Ok(chunk) = taken.read_chunk(ready) {
                 for (to, from) in samples.iter_mut().zip(chunk) {
                     *to = from;

@@ -29,9 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stream = device.build_input_stream(
         config,
         move |samples: &[i16], _| {
-            for &sample in samples {
-                // A file that is written too slowly has gaps, and the card goes on.
-                let _ = queue.push(sample);
+            // A file that is written too slowly has gaps, of whole callbacks, and the card goes on.
+            if let Ok(chunk) = queue.write_chunk_uninit(samples.len()) {
+                chunk.fill_from_iter(samples.iter().copied());
             }
         },
         |error| eprintln!("{error}"),

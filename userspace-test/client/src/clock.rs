@@ -49,7 +49,10 @@ impl Clock {
     /// that it must have moved beyond that: the kernel sees the position within the ring, and
     /// when a whole turn goes by between two looks, it is lost.
     pub(crate) fn update(&mut self, moved: u64, tstamp: Duration) -> u64 {
-        // The record holds zero until the first update.
+        // The record holds zero until the first update, and an old time until the first one after PREPARE.
+        if moved == 0 && self.last.is_none() {
+            return 0;
+        }
         let Some(last) = self.last.replace(tstamp).filter(|last| !last.is_zero()) else {
             return 0;
         };
@@ -57,7 +60,7 @@ impl Clock {
         let missing = passed.saturating_sub(moved);
         // The position may lag by a burst, and the clocks of card and machine differ; neither
         // comes near a quarter of the ring between two looks that are less than many turns apart.
-        (missing + self.buffer / 4) / self.buffer * self.buffer
+        missing.saturating_add(self.buffer / 4) / self.buffer * self.buffer
     }
 
     /// When a frame that is `ahead` frames after the hardware's position at `tstamp`, or before it where that is

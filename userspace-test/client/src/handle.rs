@@ -100,7 +100,7 @@ pub(crate) struct Counters {
 
 /// Adds to a counter that this thread alone writes.
 pub(crate) fn count(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Relaxed) + more, Relaxed);
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
 /// Raises a counter that this thread alone writes to `value`, if that is more.
@@ -229,8 +229,8 @@ impl Handle {
         *ended
     }
 
-    /// Frames in the ring: what the data callback is asked for before the card starts, and the
-    /// most that it is ahead of the card later.
+    /// Frames in the ring, of input and output together in the output's. In playback they are what the data
+    /// callback is asked for before the card starts, and the most that it is ahead of the card later.
     pub fn ring_frames(&self) -> u64 {
         self.0.ring.load(Relaxed)
     }

@@ -26,6 +26,8 @@ pub(crate) struct Hardware {
     pcm: Pcm,
     shared: Arc<Shared>,
     linked: bool,
+    /// It was in a state in which poll(2) does not wait when a pause was last looked at.
+    troubled: bool,
 }
 
 impl Hardware {
@@ -73,6 +75,10 @@ impl Hardware {
             false => StatusPage::new(&pcm).ok().zip(ControlPage::new(&pcm).ok()),
         };
         let (status, control) = records.unzip();
+        if let Some(status) = &status {
+            // Its page, too.
+            status.load();
+        }
         pcm.set_nonblock(true)?;
         pcm.prepare()?;
         let hardware = Self {
@@ -82,6 +88,7 @@ impl Hardware {
             pcm,
             shared,
             linked: false,
+            troubled: false,
         };
         let setup = Setup {
             ring,
@@ -155,17 +162,33 @@ impl Card for Hardware {
         Ok(())
     }
 
-    fn wait_command(&mut self) -> io::Result<()> {
-        let mut fds = [self.event()];
-        self.sleep(&mut fds, None)?;
-        self.shared.event.clear();
+    fn wait_command(&mut self, deadline: Option<Duration>) -> io::Result<()> {
+        // Nothing is asked of the PCM but that it is there, which is told at once, as other troubles are.
+        let pcm = libc::pollfd {
+            fd: self.pcm.as_raw_fd(),
+            events: libc::POLLNVAL,
+            revents: 0,
+        };
+        let mut fds = [self.event(), pcm];
+        let used = if self.troubled { 1 } else { 2 };
+        self.sleep(&mut fds[..used], deadline)?;
+        if fds[1].revents & libc::POLLNVAL != 0 {
+            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+        }
+        // The others are seen when the stream goes on. They stay, and would be told at once again.
+        self.troubled = fds[1].revents != 0;
+        if fds[0].revents != 0 {
+            self.troubled = false;
+            self.shared.event.clear();
+        }
         Ok(())
     }
 
     fn snapshot(&mut self, ask: bool) -> io::Result<Snapshot> {
         let Some(status) = self.status.as_ref().filter(|_| !ask) else {
             let asked = self.sync(SyncRequest {
-                hwsync: ask,
+                // Where the records cannot be mapped the kernel may have to fetch what was recorded.
+                hwsync: ask || self.pcm.direction() == Direction::Capture,
                 ..SyncRequest::default()
             });
             return match asked {

@@ -85,6 +85,8 @@ pub(crate) enum Refusal {
     },
     /// Its period wakeups cannot be turned off.
     Timer,
+    /// Without period wakeups, a ring of so few frames is too short.
+    Tick(u32),
     /// No ring of at least two periods of this size.
     Periods,
     /// The kernel said something else.
@@ -118,6 +120,10 @@ impl fmt::Display for Refusal {
             Self::Timer => write!(
                 f,
                 "the card cannot do without period interrupts: ask for Wakeup::Period"
+            ),
+            Self::Tick(ring) => write!(
+                f,
+                "a ring of {ring} frames is too short for a timer: 10 ms is the least"
             ),
             Self::Periods => write!(f, "the card has no ring of two such periods"),
             Self::Io(error) => write!(f, "{error}"),

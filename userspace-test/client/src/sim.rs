@@ -96,9 +96,13 @@ impl Machine {
     /// Of substream `number`, whether a wait for it is over.
     fn is_due(&self, number: usize) -> bool {
         let st = &self.streams[number];
+        // As the kernel counts: an application that is beyond the hardware has a lap to read.
         let frames = match st.direction {
             Direction::Playback => st.ring.room(st.hardware, st.application),
-            Direction::Capture => st.ring.ready(st.hardware, st.application),
+            Direction::Capture => match st.ring.distance(st.application, st.hardware) {
+                ready @ 0.. => ready as u64,
+                _ => u64::MAX,
+            },
         };
         match st.state {
             State::Running => frames >= st.ring.period(),
@@ -246,7 +250,7 @@ impl Card for Sim {
         panic!("nothing ends this wait");
     }
 
-    fn wait_command(&mut self) -> io::Result<()> {
+    fn wait_command(&mut self, _: Option<Duration>) -> io::Result<()> {
         let mut machine = self.machine();
         let pause = machine.bench.pause.load(Relaxed);
         machine.pass(pause);

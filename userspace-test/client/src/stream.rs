@@ -42,8 +42,9 @@ pub(crate) trait Card {
     /// is a command; where the PCM has no period wakeups, until `deadline` instead, on
     /// `CLOCK_MONOTONIC`, or a command. Clears the command's event.
     fn wait(&mut self, deadline: Option<Duration>) -> io::Result<()>;
-    /// Waits for a command alone, and clears its event.
-    fn wait_command(&mut self) -> io::Result<()>;
+    /// Waits for a command alone, until `deadline` at most, and clears its event. `ENODEV` when the card goes
+    /// away meanwhile.
+    fn wait_command(&mut self, deadline: Option<Duration>) -> io::Result<()>;
     /// Where the hardware is; with `ask` it is asked anew.
     fn snapshot(&mut self, ask: bool) -> io::Result<Snapshot>;
     /// Publishes the application's position, frames in `0..boundary`.
@@ -148,8 +149,9 @@ pub(crate) trait Flow: Complain {
     fn begin(&mut self) -> Result<Phase, Stop>;
     /// Sleeps until there is something to do, or a command.
     fn wait(&mut self, phase: Phase) -> io::Result<()>;
-    /// Sleeps until there is a command.
-    fn wait_command(&mut self) -> io::Result<()>;
+    /// Sleeps until there is a command; of a stream that has `begun` and is paused in timer mode, not longer than
+    /// it can be without a look at the card.
+    fn wait_command(&mut self, begun: bool) -> Result<(), Stop>;
     /// Does it: the hardware has moved, or there is a command, or the stream has stopped.
     fn wake(&mut self, phase: Phase) -> Result<Phase, Stop>;
     /// Goes on after a pause, in which the hardware has run on.
@@ -194,8 +196,18 @@ impl<F: Flow> Worker<F> {
         let _ = tell(&mut self.flow, Report::RealtimeDenied);
     }
 
-    /// Runs to the end of the stream.
-    pub(crate) fn run(&mut self) {
+    /// Runs to the end of the stream. The card is closed when it has ended: another stream may have it.
+    pub(crate) fn run(mut self) {
+        let _last = Last(self.shared.clone());
+        let end = self.serve();
+        let Self { flow, shared, .. } = self;
+        // What the callbacks hold may panic as it goes.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(flow)));
+        shared.set_ended(end);
+    }
+
+    /// The stream's life: all that must not allocate.
+    pub(crate) fn serve(&mut self) -> End {
         let stop = loop {
             if let Err(stop) = self.turn() {
                 break stop;
@@ -203,15 +215,14 @@ impl<F: Flow> Worker<F> {
         };
         count(&self.shared.counters.others, 1);
         self.flow.stop();
-        let end = match stop {
+        match stop {
             Stop::End(end) => end,
             Stop::Report(report) => {
                 // A panic here would keep those waiting who wait for the end.
                 let _ = tell(&mut self.flow, report);
                 End::Failed
             }
-        };
-        self.shared.set_ended(end);
+        }
     }
 
     /// One sleep and what comes of it.
@@ -222,7 +233,7 @@ impl<F: Flow> Worker<F> {
             (Mode::Idle, Command::Play) => Mode::On(self.flow.begin()?),
             (mode @ (Mode::Idle | Mode::Paused), Command::Pause) => {
                 count(&self.shared.counters.polls, 1);
-                self.flow.wait_command()?;
+                self.flow.wait_command(mode == Mode::Paused)?;
                 mode
             }
             (Mode::On(Phase::Running), Command::Pause) => Mode::Paused,
@@ -234,6 +245,15 @@ impl<F: Flow> Worker<F> {
             }
         };
         Ok(())
+    }
+}
+
+/// Says that the stream has ended, whatever happens. The first word counts.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.set_ended(End::Failed);
     }
 }
 

@@ -96,8 +96,7 @@ impl Running {
     /// What it has reported.
     #[must_use]
     pub fn errors(&self) -> Vec<ErrorKind> {
-        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        errors.clone()
+        kinds(&self.errors)
     }
 
     /// Demands that it has reported nothing.
@@ -112,7 +111,15 @@ impl Running {
     }
 }
 
-fn keeper(errors: &Errors) -> impl FnMut(Error) + Send + 'static {
+/// What was reported so far.
+#[must_use]
+pub fn kinds(errors: &Errors) -> Vec<ErrorKind> {
+    let errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
+    errors.clone()
+}
+
+/// An error callback.
+pub fn keeper(errors: &Errors) -> impl FnMut(Error) + Send + 'static {
     let errors = errors.clone();
     move |error| {
         let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +142,7 @@ pub fn play(
     let errors = Errors::default();
     let frame = usize::from(config.channels) * format.sample_size();
     let frames = (bytes.len() / frame) as u64;
-    let mut left = bytes.to_vec().into_iter();
+    let mut left = Vec::from(bytes).into_iter();
     let mut calls = 0;
     let fill = move |data: &mut Data, _: &_| {
         deed(calls);

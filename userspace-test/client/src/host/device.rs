@@ -12,7 +12,7 @@ use crate::params::{self, Capability, NO_MMAP, Refusal, Request};
 use crate::stream::Setup;
 use crate::stream::capture::Capture;
 use crate::stream::playback::Playback;
-use crate::sys::{Direction, OpenOptions, Pcm, Range};
+use crate::sys::{Direction, OpenOptions, Param, Pcm, Range};
 use cpal::traits::DeviceTrait;
 use cpal::{
     BufferSize, ChannelCount, Data, DeviceDescription, DeviceDescriptionBuilder, DeviceDirection,
@@ -34,6 +34,9 @@ pub struct RingDevice {
     /// The stream that was built last.
     last: Arc<Mutex<Option<Handle>>>,
 }
+
+/// Ticks of the kernel's clock in a second, at least. Without period wakeups the kernel divides by the ticks of a ring.
+const TICKS: u64 = 100;
 
 /// What a stream is built from, but for its callbacks.
 pub(super) struct Built {
@@ -151,12 +154,13 @@ impl RingDevice {
             .ok_or_else(|| Error::with_message(ErrorKind::UnsupportedConfig, NO_MMAP))
     }
 
-    /// Opens the device and sets it up, for `channels` channels and all else of `config`.
+    /// Opens the device and sets it up as `config` says, with `periods` periods in the ring.
     pub(super) fn build(
         &self,
         direction: Direction,
         config: StreamConfig,
         format: SampleFormat,
+        periods: u32,
         shared: &Arc<Shared>,
     ) -> Result<Built, Error> {
         let fixed = match config.buffer_size {
@@ -177,10 +181,15 @@ impl RingDevice {
             channels: config.channels.into(),
             rate: config.sample_rate,
             period: fixed,
-            periods: self.options.periods,
+            periods,
             timer: self.options.wakeup == Wakeup::Timer,
         };
         let (params, kernel) = params::negotiate(&pcm, &request).map_err(from_refusal)?;
+        let one = |param| params.range(param).single();
+        let ring = one(Param::BufferSize).unwrap_or(0);
+        if request.timer && u64::from(ring) * TICKS < request.rate.into() {
+            return Err(from_refusal(Refusal::Tick(ring)));
+        }
         let (hardware, setup) =
             Hardware::new(pcm, params, kernel, self.options, shared.clone()).map_err(from_io)?;
         shared.ring.store(setup.ring.buffer(), Ordering::Relaxed);
@@ -273,6 +282,16 @@ impl DeviceTrait for RingDevice {
         Ok(DeviceId::new(HostId::Custom, id))
     }
 
+    /// By its node: what is in use does, too, and nobody is disturbed.
+    fn supports_input(&self) -> bool {
+        cards::directions(self.address).any(|way| way == Direction::Capture)
+    }
+
+    /// As [`Self::supports_input`].
+    fn supports_output(&self) -> bool {
+        cards::directions(self.address).any(|way| way == Direction::Playback)
+    }
+
     fn supported_input_configs(&self) -> Result<Configs, Error> {
         self.configs(Direction::Capture)
     }
@@ -311,7 +330,13 @@ impl DeviceTrait for RingDevice {
             hardware,
             setup,
             way,
-        } = self.build(Direction::Capture, config, format, &shared)?;
+        } = self.build(
+            Direction::Capture,
+            config,
+            format,
+            self.options.periods,
+            &shared,
+        )?;
         let callbacks = Callbacks { data, error, way };
         let flow = Capture::new(hardware, callbacks, shared.clone(), setup);
         let (priority, period) = (self.options.priority, setup.ring.period());
@@ -338,7 +363,13 @@ impl DeviceTrait for RingDevice {
             hardware,
             setup,
             way,
-        } = self.build(Direction::Playback, config, format, &shared)?;
+        } = self.build(
+            Direction::Playback,
+            config,
+            format,
+            self.options.periods,
+            &shared,
+        )?;
         let callbacks = Callbacks { data, error, way };
         let flow = Playback::new(hardware, callbacks, shared.clone(), setup);
         let (priority, period) = (self.options.priority, setup.ring.period());

@@ -6,7 +6,7 @@ use super::errors::{from_io, from_report};
 use super::samples::Way;
 use super::stream::{RingStream, instant, spawn};
 use crate::handle::Shared;
-use crate::stream::duplex::{Duplex, Exchange};
+use crate::stream::duplex::{Duplex, Exchange, PERIODS_MIN};
 use crate::stream::{Complain, Moment, Report};
 use crate::sys::Direction;
 use cpal::{BufferSize, ChannelCount, Error, SampleRate, SizedSample, StreamConfig, StreamInstant};
@@ -40,7 +40,8 @@ impl RingDevice {
     /// Builds a stream of input and output in lock step: one thread, and one callback with a period of each.
     ///
     /// `data` reads its first argument, and fills the second one, which holds silence. What it writes is heard a
-    /// fixed time after what it reads was recorded: a ring and a burst of each side, at most. A callback that
+    /// fixed time after what it reads was recorded: a ring of [`Options::periods`](crate::Options::periods) periods, of
+    /// which there are three at least, and a burst of each side, at most. A callback that
     /// is late moves both on by the same frames, which are silence and lost, so that this time never
     /// changes; the error callback gets one `Xrun`.
     ///
@@ -64,12 +65,13 @@ impl RingDevice {
             buffer_size,
         };
         let shared = Arc::new(Shared::new().map_err(from_io)?);
+        let periods = self.options.periods.max(PERIODS_MIN);
         let input = one(config.input_channels, config.buffer_size);
-        let mut input = self.build(Direction::Capture, input, T::FORMAT, &shared)?;
+        let mut input = self.build(Direction::Capture, input, T::FORMAT, periods, &shared)?;
         let period = input.setup.ring.period();
         // It came out of 32 bits.
         let output = one(config.output_channels, BufferSize::Fixed(period as u32));
-        let mut output = self.build(Direction::Playback, output, T::FORMAT, &shared)?;
+        let mut output = self.build(Direction::Playback, output, T::FORMAT, periods, &shared)?;
         input.hardware.link(&mut output.hardware).map_err(from_io)?;
         let callbacks = Both {
             data,

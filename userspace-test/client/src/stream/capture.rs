@@ -53,6 +53,7 @@ impl<C: Card, K: Sink> Capture<C, K> {
 
     /// The stream has stopped: starts again from the beginning of the ring.
     fn restart(&mut self) -> Result<Phase, Stop> {
+        self.side.retry()?;
         self.side.prepare()?;
         self.begin()
     }
@@ -105,7 +106,7 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
         if self.left() == 0 {
             return Err(Stop::End(End::Drained));
         }
-        self.side.begin();
+        self.side.begin()?;
         self.side.start()?;
         Ok(Phase::Running)
     }
@@ -116,8 +117,11 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
         self.side.card.wait(deadline)
     }
 
-    fn wait_command(&mut self) -> io::Result<()> {
-        self.side.card.wait_command()
+    fn wait_command(&mut self, begun: bool) -> Result<(), Stop> {
+        match begun {
+            true => self.side.pause(),
+            false => Ok(self.side.card.wait_command(None)?),
+        }
     }
 
     fn wake(&mut self, phase: Phase) -> Result<Phase, Stop> {
@@ -144,6 +148,7 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
 
     /// Goes on with what is recorded from now on.
     fn resume(&mut self) -> Result<Phase, Stop> {
+        self.side.forgive();
         let (snapshot, _lost) = self.side.look(true)?;
         if snapshot.state != State::Running {
             return self.wake(Phase::Running);

@@ -3,7 +3,8 @@
 //!
 //! Both PCMs start at one instant, and the thread sleeps for the input alone. The output is ahead of it by all of
 //! its ring but a period, which is silence at first, and stays so: what is written for a period of input is
-//! heard as much later. A thread that is late moves on in both by the same whole periods, so that this never
+//! heard as much later. Of three periods, at least ([`PERIODS_MIN`]): one is being played when one has come in, so that
+//! of two there would be none in between. A thread that is late moves on in both by the same whole periods, so that this never
 //! changes.
 //!
 //! In `side` terms: `output.application - input.application` is `lead`, always.
@@ -18,6 +19,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Periods that the rings must have.
+pub(crate) const PERIODS_MIN: u32 = 3;
+
 /// The two callbacks.
 pub(crate) trait Exchange: Complain {
     /// Reads `input` and fills `output`, which holds silence: as many frames of each.
@@ -29,6 +33,8 @@ pub(crate) struct Duplex<C, K> {
     input: Side<C>,
     output: Side<C>,
     pub(crate) client: K,
+    /// The stream's last frame is in the ring: nothing that is said later changes that.
+    last_is_written: bool,
 }
 
 /// Frames by which the output is ahead of the input.
@@ -50,13 +56,23 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
             input: Side::new(input.0, shared, input.1),
             output: Side::new(output.0, aside, output.1),
             client,
+            last_is_written: false,
         }
     }
 
     fn left(&self) -> u64 {
+        if self.last_is_written {
+            return 0;
+        }
         let shared = &self.input.shared;
         let frames = shared.counters.frames.load(Relaxed);
         shared.end(frames).saturating_sub(frames)
+    }
+
+    /// Whether the input's application is ahead of its hardware.
+    fn is_beyond(&self) -> bool {
+        let input = &self.input;
+        input.ring().distance(input.hardware, input.application) > 0
     }
 
     /// Moves both on by the whole periods that the later one needs. `lost` frames more has the kernel not seen.
@@ -83,6 +99,7 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
         if phase == Phase::Draining {
             return Err(Stop::End(End::Drained));
         }
+        self.input.retry()?;
         // One of them may have stopped alone.
         let _ = self.input.card.stop();
         let _ = self.output.card.stop();
@@ -139,6 +156,7 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
             return Err(Stop::Report(Report::Panicked));
         }
         count(&self.input.shared.counters.frames, frames);
+        self.last_is_written = frames < period;
         self.input.advance(period)?;
         self.output.advance(match perfect_drain {
             true => frames,
@@ -156,11 +174,17 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
                 tell(&mut self.client, Report::Xrun)?;
                 self.restart(phase)
             }
-            // RESUME goes to the group.
-            State::Suspended => match self.input.resume()? {
-                true => Ok(phase),
-                false => self.restart(phase),
-            },
+            State::Suspended => {
+                // RESUME goes to the group, of which to drain makes two.
+                let side = match phase {
+                    Phase::Running => &mut self.input,
+                    Phase::Draining => &mut self.output,
+                };
+                match side.resume()? {
+                    true => Ok(phase),
+                    false => self.restart(phase),
+                }
+            }
             State::Disconnected => Err(Stop::Report(Report::Disconnected)),
             _ => Err(Stop::Report(Report::Stopped)),
         }
@@ -178,6 +202,9 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
         if self.left() == 0 {
             return Err(Stop::End(End::Drained));
         }
+        // PREPARE goes to the group.
+        self.input.begin()?;
+        self.output.begin()?;
         let frames = lead(self.output.ring());
         let (format, period) = (self.output.setup.format, self.output.ring().period());
         for place in (0..frames).step_by(period as usize) {
@@ -185,8 +212,6 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
             silence(format, window);
         }
         self.output.advance(frames)?;
-        self.input.begin();
-        self.output.begin();
         self.input.start()?;
         Ok(Phase::Running)
     }
@@ -194,8 +219,11 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
     fn wait(&mut self, phase: Phase) -> io::Result<()> {
         let queued = self.output.ring().buffer() - self.output.room();
         match phase {
-            // Two clocks, of which the output's is the slower one.
-            Phase::Running if self.input.ready() >= self.input.ring().period() => {
+            // Two clocks, of which the output's is the slower one; or the input was moved on beyond what has come, of
+            // which poll() thinks that a lap is ready.
+            Phase::Running
+                if self.input.ready() >= self.input.ring().period() || self.is_beyond() =>
+            {
                 let deadline = self.output.deadline(0);
                 self.output.card.wait(deadline)
             }
@@ -212,8 +240,15 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
         }
     }
 
-    fn wait_command(&mut self) -> io::Result<()> {
-        self.input.card.wait_command()
+    fn wait_command(&mut self, begun: bool) -> Result<(), Stop> {
+        if !begun {
+            return Ok(self.input.card.wait_command(None)?);
+        }
+        self.input.pause()?;
+        if self.output.setup.timer {
+            self.output.look(true)?;
+        }
+        Ok(())
     }
 
     fn wake(&mut self, phase: Phase) -> Result<Phase, Stop> {
@@ -238,6 +273,8 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
 
     /// Goes on with what is recorded from now on.
     fn resume(&mut self) -> Result<Phase, Stop> {
+        self.input.forgive();
+        self.output.forgive();
         let (output, _) = self.output.look(true)?;
         let (input, _) = self.input.look(true)?;
         if (input.state, output.state) != (State::Running, State::Running) {

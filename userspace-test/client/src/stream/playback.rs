@@ -24,6 +24,8 @@ pub(crate) trait Source: Complain {
 pub(crate) struct Playback<C, K> {
     side: Side<C>,
     pub(crate) client: K,
+    /// The stream's last frame is in the ring: nothing that is said later changes that.
+    last_is_written: bool,
 }
 
 impl<C: Card, K: Source> Playback<C, K> {
@@ -31,6 +33,7 @@ impl<C: Card, K: Source> Playback<C, K> {
         Self {
             side: Side::new(card, shared, setup),
             client,
+            last_is_written: false,
         }
     }
 
@@ -71,6 +74,7 @@ impl<C: Card, K: Source> Playback<C, K> {
         if phase == Phase::Draining {
             return Err(Stop::End(End::Drained));
         }
+        self.side.retry()?;
         self.side.prepare()?;
         self.begin()
     }
@@ -86,7 +90,7 @@ impl<C: Card, K: Source> Playback<C, K> {
     /// Whether all frames up to the stream's end have been written.
     fn at_end(&self) -> bool {
         let frames = self.side.shared.counters.frames.load(Relaxed);
-        self.side.shared.end(frames) <= frames
+        self.last_is_written || self.side.shared.end(frames) <= frames
     }
 
     /// Begins to drain once the end has been written.
@@ -131,6 +135,7 @@ impl<C: Card, K: Source> Playback<C, K> {
         };
         silence(format, &mut window[frames as usize * frame_bytes..]);
         count(&counters.frames, frames);
+        self.last_is_written = frames < whole;
         self.side.called(began);
         if !calm {
             return Err(Stop::Report(Report::Panicked));
@@ -152,7 +157,7 @@ impl<C: Card, K: Source> Complain for Playback<C, K> {
 impl<C: Card, K: Source> Flow for Playback<C, K> {
     /// Fills the ring and starts the card.
     fn begin(&mut self) -> Result<Phase, Stop> {
-        self.side.begin();
+        self.side.begin()?;
         while self.side.room() >= self.side.ring().period() && !self.at_end() {
             self.period()?;
         }
@@ -174,8 +179,11 @@ impl<C: Card, K: Source> Flow for Playback<C, K> {
         self.side.card.wait(deadline)
     }
 
-    fn wait_command(&mut self) -> io::Result<()> {
-        self.side.card.wait_command()
+    fn wait_command(&mut self, begun: bool) -> Result<(), Stop> {
+        match begun {
+            true => self.side.pause(),
+            false => Ok(self.side.card.wait_command(None)?),
+        }
     }
 
     fn wake(&mut self, phase: Phase) -> Result<Phase, Stop> {
@@ -204,7 +212,7 @@ impl<C: Card, K: Source> Flow for Playback<C, K> {
 
     /// Takes up ahead of the hardware, which has run on in silence.
     fn resume(&mut self) -> Result<Phase, Stop> {
-        // What the kernel may have missed meanwhile is silence as well.
+        self.side.forgive();
         let (snapshot, _lost) = self.side.look(true)?;
         if snapshot.state != State::Running {
             return self.wake(Phase::Running);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One PCM under the audio thread: both positions, the clock, and what the counters say of them.
 
-use super::{Card, Moment, Setup, Snapshot, Stop};
+use super::{Card, Moment, Report, Setup, Snapshot, Stop};
 use crate::clock::{Clock, duration};
 use crate::handle::{Shared, count, raise};
 use crate::ring::Ring;
+use crate::sys::State;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// See the module.
@@ -24,7 +26,13 @@ pub(crate) struct Side<C> {
     looked: Duration,
     /// The last wakeup was late as well.
     was_late: bool,
+    /// Starts in a row after which the card did not move, and how far it was then.
+    retries: u32,
+    played_before: u64,
 }
+
+/// Starts after an xrun of the driver's own that come to nothing, before the stream is given up.
+const RETRIES: u32 = 3;
 
 impl<C: Card> Side<C> {
     pub(crate) fn new(card: C, shared: Arc<Shared>, setup: Setup) -> Self {
@@ -38,6 +46,8 @@ impl<C: Card> Side<C> {
             seen: Duration::ZERO,
             looked: Duration::ZERO,
             was_late: false,
+            retries: 0,
+            played_before: u64::MAX,
         }
     }
 
@@ -55,10 +65,40 @@ impl<C: Card> Side<C> {
         self.ring().ready(self.hardware, self.application)
     }
 
-    /// Before the card has a position: what it does first it does about now.
-    pub(crate) fn begin(&mut self) {
+    /// Before the card has a position: what it does first it does about now. A machine that was suspended meanwhile
+    /// has it prepared anew.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
         self.seen = self.card.now();
         self.looked = self.seen;
+        match self.card.snapshot(false)?.state {
+            State::Suspended => self.prepare(),
+            _ => Ok(()),
+        }
+    }
+
+    /// A sleep in a pause. Without period wakeups nobody else has the kernel silence what was played.
+    pub(crate) fn pause(&mut self) -> Result<(), Stop> {
+        let half = self.ring().buffer() / 2;
+        let deadline = self.deadline(half);
+        self.card.wait_command(deadline)?;
+        if self.setup.timer {
+            self.look(true)?;
+        }
+        Ok(())
+    }
+
+    /// The stream stopped by itself, and starts again; not for ever if it comes to nothing.
+    pub(crate) fn retry(&mut self) -> Result<(), Stop> {
+        let played = self.shared.counters.played.load(Relaxed);
+        self.retries = match played == self.played_before {
+            true => self.retries + 1,
+            false => 0,
+        };
+        self.played_before = played;
+        match self.retries < RETRIES {
+            true => Ok(()),
+            false => Err(Stop::Report(Report::Stopped)),
+        }
     }
 
     /// START.

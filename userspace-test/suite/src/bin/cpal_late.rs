@@ -180,8 +180,16 @@ fn overrun() -> Outcome {
 }
 
 fn pause() -> Outcome {
+    pause_by(Wakeup::Period)?;
+    pause_by(Wakeup::Timer)
+}
+
+fn pause_by(wakeup: Wakeup) -> Outcome {
     let _loopback = Control::of("Loopback Capture Switch", 0)?.changed(1)?;
-    let card = host::card(Options::default());
+    let card = host::card(Options {
+        wakeup,
+        ..Options::default()
+    });
     let patient = host::card(PATIENT);
     let (config, format) = (stereo(PERIOD), SampleFormat::I32);
     let frames = u64::from(FRAMES) + MORE;

@@ -86,6 +86,12 @@ fn configs() -> Outcome {
 
 fn enumeration() -> Outcome {
     let _taken: Vec<_> = (0..4).map(|_| card::open()).collect::<Result<_, _>>()?;
+    let _taken_too: Vec<_> = (0..4)
+        .map(|_| card::open_capture())
+        .collect::<Result<_, _>>()?;
+    let host = cpal::Host::from(RingHost::default());
+    ensure!(host.output_devices()?.count() > 0, "no output device");
+    ensure!(host.input_devices()?.count() > 0, "no input device");
     let host = RingHost::default();
     let card = host::card(Options::default());
     ensure!(host.devices()?.any(|device| device == card), "not found");
@@ -187,6 +193,16 @@ fn refusals() -> Outcome {
     let error = refusal(linear, stereo(100), i16)?;
     ensure!(
         error.kind() == UnsupportedConfig && error.to_string().contains("whole number of pages"),
+        "{error:?}"
+    );
+    let short = Options {
+        wakeup: Wakeup::Timer,
+        periods: 2,
+        ..options
+    };
+    let error = refusal(short, stereo(32), i16)?;
+    ensure!(
+        error.kind() == UnsupportedConfig && error.to_string().contains("too short for a timer"),
         "{error:?}"
     );
     let nowhere = RingDevice::new("hw:31,0".parse()?, options);

@@ -127,7 +127,12 @@ fn exact() -> Outcome {
 }
 
 fn echo() -> Outcome {
-    let card = device(1, Options::default())?;
+    // The fewest.
+    let options = Options {
+        periods: 3,
+        ..Options::default()
+    };
+    let card = device(1, options)?;
     let config = DuplexConfig {
         input_channels: 2,
         output_channels: 2,
@@ -135,7 +140,8 @@ fn echo() -> Outcome {
         buffer_size: cpal::BufferSize::Fixed(PERIOD),
     };
     let echo = |input: &[i16], output: &mut [i16], _: &DuplexInfo| output.copy_from_slice(input);
-    let stream = card.build_duplex_stream(config, echo, |_| {})?;
+    let errors = host::Errors::default();
+    let stream = card.build_duplex_stream(config, echo, host::keeper(&errors))?;
     let handle = stream.handle();
     handle.finish_at(FRAMES as u64);
     stream.play()?;

@@ -58,8 +58,8 @@ fn the_way_through_cpal_allocates_nothing() {
     let flow = Playback::new(card, callbacks, shared.clone(), setup);
     let mut worker = Worker::new(flow, shared.clone());
     shared.set_command(Command::Play);
-    assert_no_alloc(|| worker.run());
-    assert_eq!(handle.wait(Duration::ZERO), Some(End::Drained));
+    let end = assert_no_alloc(|| worker.serve());
+    assert_eq!(end, End::Drained);
     assert_eq!(xruns.load(Ordering::Relaxed), 1);
     let played = bench.played.lock().unwrap();
     let heard = played.iter().filter(|&&b| b == 7).count();
@@ -104,7 +104,7 @@ fn the_way_in_allocates_nothing() {
     let flow = Capture::new(card, callbacks, shared.clone(), setup);
     let mut worker = Worker::new(flow, shared.clone());
     shared.set_command(Command::Play);
-    assert_no_alloc(|| worker.run());
-    assert_eq!(handle.wait(Duration::ZERO), Some(End::Drained));
+    let end = assert_no_alloc(|| worker.serve());
+    assert_eq!(end, End::Drained);
     assert_eq!(handle.stats().frames, 10_000);
 }

@@ -172,7 +172,7 @@ fn what_is_heard_is_played_as_much_later() {
 
 #[test]
 fn one_poll_a_period_and_nothing_else() {
-    let stats = Scene::new(64, 2, 64 * 1000).run().stats;
+    let stats = Scene::new(64, 3, 64 * 1000).run().stats;
     assert_eq!(stats.callbacks, 1000);
     // One more to drain.
     assert_eq!(stats.polls, 1001);
@@ -218,14 +218,14 @@ proptest! {
     #[test]
     fn the_two_never_drift_apart(
         period in 1u64..300,
-        periods in prop::array::uniform2(2u64..6),
+        periods in prop::array::uniform2(3u64..6),
         length in 1u64..8_000,
         timer: bool,
         stalls in prop::collection::vec((1u64..40, 1u64..3000), 0..4),
         pause in 0u64..2_000,
         pause_at in 0u64..20,
     ) {
-        let mut scene = Scene::new(period, 2, length);
+        let mut scene = Scene::new(period, 3, length);
         scene.periods = periods;
         scene.timer = timer;
         scene.stalls = stalls;
