@@ -44,6 +44,8 @@ pub(crate) struct Bench {
     pub(crate) suspend_at: AtomicU64,
     /// What is added to each position that is told: a card that lies.
     pub(crate) lie: AtomicU64,
+    /// Frames that are fetched at once at the start.
+    pub(crate) head: AtomicU64,
     /// The card cannot go on after that.
     pub(crate) forgets: std::sync::atomic::AtomicBool,
 }
@@ -293,11 +295,15 @@ impl Card for Sim {
     }
 
     fn start(&mut self) -> io::Result<()> {
-        let mut machine = self.machine();
+        let machine = &mut *self.machine();
         machine.bench.starts.fetch_add(1, Relaxed);
         for st in &mut machine.streams {
             assert_eq!(st.state, State::Prepared);
             st.state = State::Running;
+            let head = machine.bench.head.load(Relaxed);
+            if st.direction == Direction::Playback && head > 0 {
+                st.go(head, machine.now, &machine.bench);
+            }
         }
         Ok(())
     }

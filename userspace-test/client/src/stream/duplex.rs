@@ -7,7 +7,8 @@
 //! of two there would be none in between. A thread that is late moves on in both by the same whole periods, so that this never
 //! changes.
 //!
-//! In `side` terms: `output.application - input.application` is `lead`, always.
+//! In `side` terms: `output.application - input.application` is `lead`, always, on a card of which both go at one pace
+//! from the beginning; on others it may grow once.
 
 use super::side::Side;
 use super::{Card, Complain, Flow, Moment, Phase, Report, Setup, Stop, silence, tell};
@@ -69,27 +70,29 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
         shared.end(frames).saturating_sub(frames)
     }
 
-    /// Whether the input's application is ahead of its hardware.
-    fn is_beyond(&self) -> bool {
-        let input = &self.input;
-        input.ring().distance(input.hardware, input.application) > 0
-    }
-
-    /// Moves both on by the whole periods that the later one needs. `lost` frames more has the kernel not seen.
+    /// Moves both on by the whole periods that the later one needs, as far as the input has them. `lost` frames more has
+    /// the kernel not seen.
+    ///
+    /// Some cards fetch a while ahead of what they record: where the input has not come so far, the output was not
+    /// late, but is to be further ahead, and is moved on alone.
     fn late(&mut self, lost: u64) -> Result<(), Stop> {
         let (input, output) = (&self.input, &self.output);
-        let mut skipped = input.ring().overrun(input.ready());
-        let late = output.ring().late(output.hardware, output.application);
-        if late > 0 {
+        let ready = input.ready();
+        let mut both = input.ring().overrun(ready);
+        let mut alone = 0;
+        if output.ring().late(output.hardware, output.application) > 0 {
             let after = output.ring().take_up(output.hardware, output.application);
-            let moved = output.ring().distance(output.application, after);
-            skipped = skipped.max(moved.max(0) as u64);
+            let moved = output.ring().distance(output.application, after).max(0) as u64;
+            both = both.max(moved.min(ready - ready % input.ring().period()));
+            alone = moved.saturating_sub(both);
         }
-        if skipped > 0 {
-            self.input.advance(skipped)?;
-            self.output.advance(skipped)?;
+        if both > 0 {
+            self.input.advance(both)?;
         }
-        if self.input.xrun(skipped + lost) {
+        if both + alone > 0 {
+            self.output.advance(both + alone)?;
+        }
+        if self.input.xrun(both + alone + lost) {
             tell(&mut self.client, Report::Xrun)?;
         }
         Ok(())
@@ -219,11 +222,8 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
     fn wait(&mut self, phase: Phase) -> io::Result<()> {
         let queued = self.output.ring().buffer() - self.output.room();
         match phase {
-            // Two clocks, of which the output's is the slower one; or the input was moved on beyond what has come, of
-            // which poll() thinks that a lap is ready.
-            Phase::Running
-                if self.input.ready() >= self.input.ring().period() || self.is_beyond() =>
-            {
+            // Two clocks, of which the output's is the slower one.
+            Phase::Running if self.input.ready() >= self.input.ring().period() => {
                 let deadline = self.output.deadline(0);
                 self.output.card.wait(deadline)
             }

@@ -171,6 +171,22 @@ fn what_is_heard_is_played_as_much_later() {
 }
 
 #[test]
+fn a_card_that_fetches_ahead_has_more_queued_once() {
+    for head in [0, 1, 99, 100, 101, 250] {
+        let scene = Scene::new(100, 4, 10_000);
+        scene.bench.head.store(head, Relaxed);
+        let outcome = scene.run();
+        assert_eq!(outcome.end, Some(End::Drained));
+        // From the first frame that is played on there is no gap.
+        let first = outcome.played.iter().position(|&f| f != 0).unwrap();
+        let sound = &outcome.played[first..][..10_000];
+        assert!(sound.windows(2).all(|w| w[1] == w[0] + 1), "{head}");
+        assert!(sound[0] <= 201, "{head}: from {}", sound[0]);
+        assert!(outcome.stats.xruns <= 1, "{:?}", outcome.stats);
+    }
+}
+
+#[test]
 fn one_poll_a_period_and_nothing_else() {
     let stats = Scene::new(64, 3, 64 * 1000).run().stats;
     assert_eq!(stats.callbacks, 1000);
