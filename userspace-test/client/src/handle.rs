@@ -4,10 +4,10 @@
 //! The audio thread only loads and stores atomics here, until it has ended; then it takes the one
 //! lock to say so.
 
-use crate::sys::Event;
+use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, Condvar, Event, Mutex, wait_while};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 /// What a stream is told to do. The last command counts.
@@ -113,7 +113,7 @@ pub(crate) fn raise(counter: &AtomicU64, value: u64) {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    command: AtomicU8,
+    pub(crate) command: AtomicU8,
     /// Set after each command.
     pub(crate) event: Event,
     /// Where the stream ends, frames of data; `u64::MAX` as long as it has no end.
@@ -142,7 +142,9 @@ impl Shared {
     }
 
     pub(crate) fn command(&self) -> Command {
-        match self.command.load(Relaxed) {
+        // Who sees a command sees what its giver did before, the stream's end above all. The event does
+        // not say so: a thread that comes late sees the command without sleeping for it.
+        match self.command.load(Acquire) {
             n if n == Command::Play as u8 => Command::Play,
             n if n == Command::Pause as u8 => Command::Pause,
             _ => Command::Stop,
@@ -150,7 +152,7 @@ impl Shared {
     }
 
     pub(crate) fn set_command(&self, command: Command) {
-        self.command.store(command as u8, Relaxed);
+        self.command.store(command as u8, Release);
         self.event.set();
     }
 
@@ -221,10 +223,7 @@ impl Handle {
     /// Waits until the stream has ended, at most for `timeout`; `None` if it has not.
     pub fn wait(&self, timeout: Duration) -> Option<End> {
         let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ended, _) = self
-            .0
-            .changed
-            .wait_timeout_while(ended, timeout, |ended| ended.is_none())
+        let ended = wait_while(&self.0.changed, ended, timeout, |ended| ended.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         *ended
     }

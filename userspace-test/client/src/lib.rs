@@ -74,12 +74,15 @@
 mod cards;
 #[cfg(feature = "cpal")]
 mod clock;
-#[cfg(feature = "cpal")]
+#[cfg(any(feature = "cpal", loom))]
+#[cfg_attr(loom, allow(dead_code))]
 mod handle;
 #[cfg(feature = "cpal")]
 mod host;
 #[cfg(feature = "cpal")]
 mod hw;
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(feature = "cpal")]
 mod options;
 #[cfg(feature = "cpal")]
@@ -90,13 +93,16 @@ mod ring;
 mod sim;
 #[cfg(feature = "cpal")]
 mod stream;
+#[cfg(any(feature = "cpal", loom))]
+#[cfg_attr(loom, allow(dead_code, unused_imports))]
+mod sync;
 pub mod sys;
 #[cfg(feature = "cpal")]
 mod watch;
 
 #[cfg(feature = "cpal")]
 pub use cards::{Address, AddressError, pcms};
-#[cfg(feature = "cpal")]
+#[cfg(any(feature = "cpal", loom))]
 pub use handle::{End, Handle, Stats};
 #[cfg(feature = "cpal")]
 pub use host::{DuplexConfig, DuplexInfo, RingDevice, RingHost, RingStream};

@@ -467,17 +467,17 @@ mod tests {
 
     #[test]
     fn the_first_format_that_a_card_has_is_taken() {
-        let formats = [FORMATS[3], FORMATS[4]];
-        for (has, taken) in [(FORMATS[3], FORMATS[3]), (FORMATS[4], FORMATS[4])] {
+        static FORMATS_OF_CARDS: [Format; 2] = [FORMATS[3], FORMATS[4]];
+        for has in FORMATS_OF_CARDS.chunks(1) {
             let card = Card {
-                formats: Box::leak(Box::new([has])),
+                formats: has,
                 ..CARD
             };
             let request = Request {
-                formats: &formats,
+                formats: &FORMATS_OF_CARDS,
                 ..REQUEST
             };
-            assert_eq!(negotiate(&card, &request).unwrap().1, taken);
+            assert_eq!(negotiate(&card, &request).unwrap().1, has[0]);
         }
     }
 

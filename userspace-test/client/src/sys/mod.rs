@@ -37,7 +37,7 @@ mod status;
 mod thread;
 pub mod uapi;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpal"))]
 pub(crate) use map::memfd;
 pub use map::{MapOptions, Mapping, Protection, Sharing};
 pub use params::{Access, Format, HwParams, Param, Range, SwParams, TstampType};

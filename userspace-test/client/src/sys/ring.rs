@@ -172,6 +172,8 @@ impl MappedRing {
         // SAFETY: inside the mapping: `from` and `most` are in the ring, which a second one follows
         // where they together are not.
         let at = unsafe { self.map.as_ptr().add(from) };
+        #[cfg(asan)]
+        self.map.shut_but(from, len);
         // SAFETY: mapped readable and writable as long as `self`, any byte is a valid u8, and
         // nobody else writes there (see the type).
         unsafe { std::slice::from_raw_parts_mut(at, len) }
@@ -197,9 +199,36 @@ mod tests {
         assert_eq!(ring.window(100, 1).len(), 0);
         assert_eq!(ring.window(usize::MAX, usize::MAX).len(), 0);
         ring.window(99, 1).copy_from_slice(&[1, 2, 3, 4]);
+        ring.window(98, 2);
         let mut tail = [0; 8];
         ring.map.read(392, &mut tail);
         assert_eq!(tail, [0, 0, 0, 0, 1, 2, 3, 4]);
+    }
+
+    /// The checker is seen to see: a program of this test's own reads a byte behind its window.
+    #[cfg(asan)]
+    #[test]
+    fn planted_a_read_past_a_window_is_caught() {
+        const NAME: &str = "sys::ring::tests::planted_a_read_past_a_window_is_caught";
+        if std::env::var_os("SGRING_PLANTED").is_some() {
+            let mut ring = memory(100, 4, false).unwrap();
+            let window = ring.window(10, 20);
+            let end = window.as_ptr_range().end;
+            // SAFETY: none as to the window, which is the point; the byte is in the mapping.
+            std::hint::black_box(unsafe { end.read() });
+            return;
+        }
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME])
+            .env("SGRING_PLANTED", "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(!run.status.success(), "not seen: {said}");
+        assert!(
+            said.contains("AddressSanitizer: use-after-poison"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -6,9 +6,9 @@ use crate::report::{Recorder, Verdict, clean};
 
 /// `cargo test` output, both streams together.
 ///
-/// Each test is named `unit-CRATE-PATH`; each test program must report as many
+/// Each test is named `PREFIX-CRATE-PATH`; each test program must report as many
 /// results as it announced.
-pub fn libtest(output: &str, rec: &mut Recorder<'_>) {
+pub fn libtest(output: &str, prefix: &str, rec: &mut Recorder<'_>) {
     let mut program = String::new();
     let mut expected: Option<(usize, usize)> = None;
     let reasons = failures(output);
@@ -16,7 +16,7 @@ pub fn libtest(output: &str, rec: &mut Recorder<'_>) {
         if let Some((announced, seen)) = expected.take() {
             if announced != seen {
                 rec.verdict(
-                    &format!("unit-{program}-complete"),
+                    &format!("{prefix}-{program}-complete"),
                     "",
                     Verdict::Error(format!(
                         "{seen} results of {announced} tests: the program died"
@@ -41,7 +41,7 @@ pub fn libtest(output: &str, rec: &mut Recorder<'_>) {
             .strip_prefix("test ")
             .and_then(|t| t.rsplit_once(" ... "))
         {
-            let full = format!("unit-{program}-{name}");
+            let full = format!("{prefix}-{program}-{name}");
             let verdict = match result {
                 "ok" => Verdict::Pass,
                 _ if result.starts_with("ignored") => Verdict::Skip(result.to_owned()),
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn cargo_tests_are_read() {
-        let (tap, counts) = with(|rec| libtest(CARGO, rec));
+        let (tap, counts) = with(|rec| libtest(CARGO, "unit", rec));
         assert_eq!(counts, (1, 1, 1), "{tap}");
         assert!(
             tap.contains("# boom\nnot ok 2 unit-sgring_vm-a-c\n"),
@@ -340,7 +340,7 @@ mod tests {
         let dead = "Running unittests src/lib.rs (x/deps/a-1)\nrunning 2 tests\ntest one ... ok\n\
             error: test failed, (signal: 6, SIGABRT)\nRunning unittests src/lib.rs (x/deps/b-1)\n\
             running 1 test\ntest one ... ok\n";
-        let (tap, counts) = with(|rec| libtest(dead, rec));
+        let (tap, counts) = with(|rec| libtest(dead, "unit", rec));
         assert_eq!(counts, (2, 1, 0), "{tap}");
     }
 

@@ -23,6 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 pub fn units(layout: &Layout) -> Vec<Unit> {
     let mut units = vec![
         Unit::new(Shard::Unit, "unit", Vec::new(), unit),
+        Unit::new(Shard::Unit, "unit-loom", Vec::new(), |context, rec| {
+            checked(context, "loom", rec);
+        }),
+        Unit::new(Shard::Unit, "unit-memory", Vec::new(), |context, rec| {
+            checked(context, "memory", rec);
+        }),
         Unit::new(Shard::Device, "device", Vec::new(), device),
     ];
     let mut scripts: Vec<_> = std::fs::read_dir(layout.checkout().join("scripts/tests"))
@@ -143,20 +149,29 @@ fn unit(context: &Context, rec: &mut Recorder<'_>) {
             "--color=never",
         ])
         .current_dir(context.layout.checkout());
-    match logged(
-        context,
-        cargo,
-        &context.layout.results().join("unit.log"),
-        |_| {},
-    ) {
+    cargo_test(context, cargo, "unit", rec);
+}
+
+/// The cpal host's own tests under the checker `kind`.
+fn checked(context: &Context, kind: &str, rec: &mut Recorder<'_>) {
+    let mut command = Command::new(context.layout.checkout().join("scripts/checked"));
+    command.arg(kind).arg("--no-fail-fast");
+    cargo_test(context, command, &format!("unit-{kind}"), rec);
+}
+
+fn cargo_test(context: &Context, command: Command, prefix: &str, rec: &mut Recorder<'_>) {
+    let log = context.layout.results().join(format!("{prefix}.log"));
+    match logged(context, command, &log, |_| {}) {
         Ok((status, text)) => {
-            parse::libtest(&text, rec);
+            parse::libtest(&text, prefix, rec);
             let failed_as_expected = text.contains("test result: FAILED");
             if !status.success() && !failed_as_expected {
                 rec.abort(format!(
                     "cargo test ended with {status}:\n{}",
                     last_lines(&text, 15)
                 ));
+            } else if !text.contains("test result: ") {
+                rec.abort("cargo test ran no tests");
             }
         }
         Err(e) => rec.abort(e),
