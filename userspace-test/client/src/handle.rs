@@ -205,9 +205,10 @@ pub struct Handle(pub(crate) Arc<Shared>);
 
 impl Handle {
     /// Ends the stream after its first `frames` frames, counted over all that the data callback was
-    /// asked for. What the callback writes beyond them is replaced by silence, the card plays to
-    /// the last of them, and [`Handle::wait`] returns. A card that cannot stop at any frame plays
-    /// its period to the end. If more has been asked for already, the stream ends there.
+    /// asked for, or given; a recording gives no more. What the callback writes beyond them is replaced
+    /// by silence, the card plays to the last of them, and [`Handle::wait`] returns. A card that cannot
+    /// stop at any frame plays its period to the end. If more has been asked for already, the stream
+    /// ends there.
     ///
     /// One atomic store, seen at the next period: the data callback may call it. A paused stream
     /// ends after it is played on.
