@@ -45,6 +45,9 @@ impl RingDevice {
     /// is late moves both on by the same frames, which are silence and lost, so that this time never
     /// changes; the error callback gets one `Xrun`.
     ///
+    /// A card that fetches a while ahead of what it records, such as intel-hda, has its output moved further ahead once,
+    /// at the start, which is an `Xrun` as well.
+    ///
     /// # Errors
     ///
     /// As `build_output_stream`, for either direction; `UnsupportedOperation` where the card has but one.
