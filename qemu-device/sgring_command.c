@@ -110,6 +110,9 @@ static uint32_t sgring_prepare(SGRingStream *st)
     st->err_addr = 0;
     err = sgring_check_config(st, &st->reg, st->group);
     if (err) {
+        if (err == SGRING_ERR_BAD_APPL) {
+            st->err_addr = st->reg.appl_addr;
+        }
         return err;
     }
 

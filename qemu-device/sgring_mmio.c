@@ -244,9 +244,12 @@ static bool sgring_action_write(SGRingState *s, const SGRingAccess *a,
     }
     switch (a->reg->offset) {
     case SGRING_GCTL:
-        if (val & ~SGRING_GCTL_RESET) {
-            s->gerr = SGRING_ERR_BAD_COMMAND;
-        } else if (val & SGRING_GCTL_RESET && s->faults.reset_hangs) {
+        s->gerr = val & ~SGRING_GCTL_RESET ? SGRING_ERR_BAD_COMMAND :
+                                             SGRING_ERR_NONE;
+        if (s->gerr) {
+            return true;
+        }
+        if (val & SGRING_GCTL_RESET && s->faults.reset_hangs) {
             s->faults.resetting = true;
         } else if (val & SGRING_GCTL_RESET) {
             sgring_card_reset(s);
