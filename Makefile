@@ -38,6 +38,8 @@ help:
 #:                   ONLY=aplay       those with this in their names
 #:   make test-debug  the driver's tests once more on a kernel that looks for
 #:                 mistakes (lockdep, DMA, page counts, leaks); it is built first
+#:   make test-device  the device's tests once more, under AddressSanitizer and
+#:                 UBSan, and how many of its lines they run; QEMU is built for it first
 #:   make bench    what the rings cost, in instructions, beside other memory, and
 #:                 what our cpal host does, beside cpal's own
 #:                   QUICK=1          few sizes
@@ -85,13 +87,16 @@ setup-debug: kernel qemu programs
 	@$(tied) env KIND=debug scripts/driver --planted
 	@$(tied) env KIND=debug scripts/guest
 
-.PHONY: run test test-debug bench shell
+.PHONY: run test test-debug test-device bench shell
 run: setup
 	+@$(tied) env SGRING_SETUP=no scripts/run
 test: setup apps
 	+@$(tied) env SGRING_SETUP=no scripts/test
 test-debug: setup-debug
 	+@$(tied) env SGRING_SETUP=no KIND=debug scripts/test --shard guest --shard journey --shard planted
+test-device: qemu programs
+	@$(tied) scripts/qemu checked
+	+@$(tied) scripts/in-root scripts/checked-device
 bench: setup
 	+@$(tied) env SGRING_SETUP=no scripts/bench
 shell: setup
