@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What bindgen reads for src/alsa/sys.rs: the sound core as a PCM driver sees
  * it.  kernel::bindings has no sound header, so the module binds its own.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! ALSA cards and PCM devices: what a `rust/kernel/sound` would be.
 //!

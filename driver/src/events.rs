@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The card's events: jacks that are plugged and unplugged, streams that have failed.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The sample clock as a time: how long a stream has played or recorded, to the nanosecond.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Moving a ring between main memory and the card's, under the feet of its user (M17).
 //!
@@ -16,6 +16,7 @@ use crate::{
     alsa,
     card::CardState,
     mm::{
+        self,
         mode::{
             self,
             MapMode, //
@@ -196,7 +197,9 @@ fn swap(card: &CardState, number: u32, table: &Table) -> Result<bool> {
         regs.read(regs::SGRING_S_ERR)?,
         regs.read(regs::SGRING_S_ERR_INDEX)?,
     );
-    pr_err!("stream {number}: card refuses another table: error {error}, index {index}\n");
+    if mm::may_say() {
+        pr_err!("stream {number}: card refuses another table: error {error}, index {index}\n");
+    }
     Err(EIO)
 }
 

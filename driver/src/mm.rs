@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Memory that a device, the kernel and user space share: what upstream's Rust lacks today.
 //!
@@ -46,7 +46,10 @@ pub(crate) mod trace {
     };
 }
 
-pub(crate) use binding::Binding;
+pub(crate) use binding::{
+    cut_off,
+    Binding, //
+};
 pub(crate) use lent::Lent;
 pub(crate) use mappings::Mappings;
 pub(crate) use purse::{
@@ -55,7 +58,10 @@ pub(crate) use purse::{
 };
 pub(crate) use scatter::ScatterRing;
 pub(crate) use shared::SharedWords;
-pub(crate) use shim::may_say;
+pub(crate) use shim::{
+    is_unlocked,
+    may_say, //
+};
 pub(crate) use sram::{
     Area,
     Sram, //

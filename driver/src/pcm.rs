@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The PCM: what each call of the sound core means on this card.
 //!
@@ -146,27 +146,34 @@ impl Stream {
                 self.card.registers.check()?;
                 let err = regs.read(regs::SGRING_S_ERR)?;
                 let index = regs.read(regs::SGRING_S_ERR_INDEX)?;
-                pr_err!(
-                    "stream {}: card refuses to prepare: state {state}, error {err}, index {index}\n",
-                    self.index
-                );
+                // Any client can try again and again.
+                if mm::may_say() {
+                    pr_err!(
+                        "stream {}: card refuses to prepare: state {state}, error {err}, index {index}\n",
+                        self.index
+                    );
+                }
                 Err(EIO)
             }
         }
     }
 
-    /// Makes sure that the card has not forgotten a stream that was prepared. Stream lock.
+    /// Makes sure that the card can start the stream, and has not forgotten it: it was prepared. Stream lock.
     ///
     /// A machine that was asleep has switched it off. The status line, in memory, still tells where the
     /// stream was.
     ///
     /// # Errors
     ///
-    /// As [`Self::tell`].
+    /// As [`Self::tell`]; `EIO` for a stream that has failed meanwhile, with nobody told.
     fn remind(&self) -> Result {
         let regs = self.card.registers.stream(self.index)?;
-        if regs.read(regs::SGRING_S_STATE)? != regs::SGRING_STATE_IDLE {
-            return Ok(());
+        match regs.read(regs::SGRING_S_STATE)? {
+            regs::SGRING_STATE_PREPARED | regs::SGRING_STATE_PAUSED => return Ok(()),
+            regs::SGRING_STATE_IDLE => {}
+            regs::SGRING_STATE_ERROR => return Err(EIO),
+            // All ones, too.
+            _ => return self.card.registers.check(),
         }
         let told = self.slot.told().ok_or_else(alsa::bad_state)?;
         let last = self.hw_ptr.load(Relaxed);
@@ -433,6 +440,7 @@ impl PcmOps for Pcm {
                 flags,
             };
             slot.will_tell(told);
+            stream.card.status.clear(stream.index);
             stream.tell(&told, 0)?;
             if let Some(events) = &stream.card.events {
                 events.remind();
@@ -447,6 +455,10 @@ impl PcmOps for Pcm {
         #[cfg(planted)]
         crate::mm::planted::trigger();
         let (stream, substream) = streams.first();
+        #[cfg(planted)]
+        if matches!(command, Trigger::Drain) {
+            crate::mm::planted::drain(substream.appl_ptr(), stream.frame_bytes.load(Relaxed));
+        }
         match command {
             Trigger::Start | Trigger::Resume | Trigger::Wake => {
                 streams.for_each(|stream, _| stream.remind())?;
@@ -470,6 +482,7 @@ impl PcmOps for Pcm {
             Trigger::Drain => {
                 let reported = stream.hw_ptr.load(Relaxed);
                 let now = stream.card.status.hw_ptr(stream.index).unwrap_or(reported);
+                let now = position::monotonic(reported, now);
                 let end = position::drain_end(
                     reported,
                     now,

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Frame positions: the card's, the sound core's, and from one to the other.
 //!
@@ -50,9 +50,13 @@ pub(crate) fn drain_end(
 /// The card's position, never going back.
 ///
 /// A card that lies about its position must not make the sound core see time run backwards, which
-/// it would take for a whole lap of the ring.
+/// it would take for a whole lap of the ring. What is 2^63 ahead or more is a position that went back below 0.
 pub(crate) fn monotonic(last: u64, now: u64) -> u64 {
-    last.max(now)
+    match now.checked_sub(last) {
+        // CAST: To see the sign.
+        Some(ahead) if ahead as i64 >= 0 => now,
+        _ => last,
+    }
 }
 
 /// Whether the sound core can do without period wakeups in a ring of `ring` frames: it finds laps by its clock then,
@@ -198,6 +202,16 @@ mod tests {
         #[test]
         fn the_position_never_goes_back(last: u64, now: u64) {
             prop_assert!(monotonic(last, now) >= last);
+        }
+
+        #[test]
+        fn the_position_goes_on(last in 0..1u64 << 62, ahead in 0..1u64 << 62) {
+            prop_assert_eq!(monotonic(last, last + ahead), last + ahead);
+        }
+
+        #[test]
+        fn a_position_below_zero_is_one_that_went_back(last in 0..1u64 << 62, back in 1..1u64 << 62) {
+            prop_assert_eq!(monotonic(last, last.wrapping_sub(back)), last);
         }
     }
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The card's registers: the map itself, what the card can do, and one stream's registers.
 //!
@@ -12,6 +12,7 @@ use crate::{
     alsa,
     descriptor,
     format,
+    mm,
     seam, //
 };
 use kernel::{
@@ -19,7 +20,11 @@ use kernel::{
     pci,
     prelude::*,
     str::CStr,
-    sync::Arc, //
+    sync::Arc,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// `sgring_regs.h`, as constants.
@@ -50,6 +55,9 @@ const _: () = {
         i += 1;
     }
 };
+
+/// Milliseconds that a reset may take. The data sheet has it done with the write [D-7].
+const RESET_LOOKS: u32 = 100;
 
 /// The register BAR, gone after unbind.
 pub(crate) struct Registers(seam::Registers<{ SGRING_REGS_SIZE as usize }>);
@@ -98,15 +106,22 @@ impl Registers {
         })
     }
 
-    /// Resets the whole card: every stream is idle, no DMA and no interrupt follows.
+    /// Resets the whole card: every stream is idle, no DMA and no interrupt follows. May sleep.
     ///
     /// # Errors
     ///
-    /// As [`Self::check`].
+    /// As [`Self::check`]; `EIO` from a card that hangs in its reset, and may do anything.
     pub(crate) fn reset(&self) -> Result {
         self.write(SGRING_GCTL, SGRING_GCTL_RESET)?;
-        // A read makes sure that the card has taken the write.
-        self.check()
+        for _ in 0..RESET_LOOKS {
+            // A read makes sure that the card has taken the write. One that is not there reads as if it hung.
+            self.check()?;
+            if self.read(SGRING_GCTL)? & SGRING_GCTL_RESET == 0 {
+                return Ok(());
+            }
+            fsleep(Delta::from_millis(1));
+        }
+        Err(EIO)
     }
 
     /// The clock of all time stamps, ns, now.
@@ -143,7 +158,9 @@ impl Registers {
             SGRING_ERR_NONE => Ok(()),
             error => {
                 self.check()?;
-                pr_err!("card refuses command {command} for linked streams: error {error}\n");
+                if mm::may_say() {
+                    pr_err!("card refuses command {command} for linked streams: error {error}\n");
+                }
                 Err(EIO)
             }
         }

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! `/proc/asound/cardN/sgring`: how the card's streams fare.
 //!

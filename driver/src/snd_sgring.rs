@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! ALSA driver of the sgring PCI sound card.
 //!
@@ -118,7 +118,9 @@ impl SgringDriver {
 
         let registers = Registers::map(pdev, c"snd-sgring")?;
         let capabilities = Capabilities::read(&registers)?;
-        registers.reset()?;
+        registers
+            .reset()
+            .inspect_err(|error| dev_err!(pdev, "the card cannot be reset: {error:?}\n"))?;
 
         let binding = Binding::new(pdev, capabilities.dma_bits, capabilities.table.segment)?;
         pdev.set_master();
@@ -187,7 +189,9 @@ impl SgringDriver {
         let registration = Self::go_live(&card, alsa).inspect_err(|_| {
             // The card must not write into a ring that is about to be freed.
             card.end_events();
-            let _ = card.registers.reset();
+            if card.registers.reset().is_err() {
+                mm::cut_off(pdev);
+            }
         })?;
         Ok(Bound {
             _waking: waking,
@@ -207,10 +211,13 @@ impl pci::Driver for SgringDriver {
         pdev: &'bound pci::Device<Core<'_>>,
         _info: seam::ProbeInfo<'bound, Self::IdInfo>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
-        Self::bring_up(pdev)
+        // A card that nobody drives reaches no memory.
+        Self::bring_up(pdev).inspect_err(|_| mm::cut_off(pdev))
     }
 
     /// Ends the card while the device still answers.
+    ///
+    /// A card that does not become silent is cut off memory, which is given back in a moment.
     ///
     /// Order: no new calls from user space and every stream stopped; no new DMA memory, no stream prepared and
     /// no ring moved any more, calls under way waited for; rings on the card out of all mappings; the card
@@ -225,8 +232,9 @@ impl pci::Driver for SgringDriver {
         match this.card.registers.reset() {
             // Torn out: there is nothing left to be silenced.
             Ok(()) | Err(ENODEV) => {}
-            Err(error) => dev_warn!(pdev, "no reset at unbind: {error:?}\n"),
+            Err(error) => dev_warn!(pdev, "no reset at unbind, cut off memory: {error:?}\n"),
         }
+        mm::cut_off(pdev);
     }
 }
 

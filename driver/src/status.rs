@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The status lines: where each stream's position is, in memory, written by the card.
 //!
@@ -87,6 +87,14 @@ impl StatusLines {
     /// The address the card is to write stream `stream`'s line to.
     pub(crate) fn address(&self, stream: u32) -> u64 {
         self.0.address_of(Self::word(stream, 0))
+    }
+
+    /// Forgets what stream `stream`'s line says, which is of an earlier run: should the card not write it as it
+    /// must, nothing of that is believed. Not while the card may write it.
+    pub(crate) fn clear(&self, stream: u32) {
+        for word in 0..WORDS_PER_LINE {
+            self.0.store(Self::word(stream, word), 0);
+        }
     }
 
     /// Frames since PREPARE; `None` after unbind. Any context.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! `read()`, `write()` and silence, for rings that the core cannot reach by an address.
 //!
@@ -13,6 +13,7 @@ use super::{
     substream::Locked,
     sys, //
 };
+use crate::mm::is_unlocked;
 use kernel::{
     bindings,
     error::from_result,
@@ -66,9 +67,12 @@ pub(super) unsafe extern "C" fn copy<T: PcmOps>(
     })
 }
 
+/// Silence of the sound core's own, under the stream lock; or instead of the data of a `write()` whose buffer is
+/// null, which comes without it and with interrupts on, and gets it here.
+///
 /// # Safety
 ///
-/// For the sound core: `substream` is open, with parameters, its stream lock held.
+/// For the sound core: `substream` is open, with parameters, its stream lock held, or no lock.
 pub(super) unsafe extern "C" fn fill_silence<T: PcmOps>(
     substream: *mut sys::snd_pcm_substream,
     _channel: c_int,
@@ -76,17 +80,42 @@ pub(super) unsafe extern "C" fn fill_silence<T: PcmOps>(
     bytes: c_ulong,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: By the safety requirement.
-        let locked = unsafe { Locked::from_raw(substream) };
-        // SAFETY: By the safety requirement.
-        let stream = unsafe { Adapter::<T>::stream(substream) };
-        let mut silence = [0u8; SILENCE];
-        locked.silence(&mut silence)?;
+        let is_unlocked = is_unlocked();
         let end = pos.checked_add(bytes).ok_or(EINVAL)?;
         for at in (pos..end).step_by(SILENCE) {
-            let piece = silence.get(..(end - at).min(SILENCE)).ok_or(EINVAL)?;
-            T::silence(stream, &locked, at, piece)?;
+            let flags = if is_unlocked {
+                // SAFETY: By the safety requirement.
+                Some(unsafe { sys::_snd_pcm_stream_lock_irqsave(substream) })
+            } else {
+                None
+            };
+            // SAFETY: By the safety requirement; the lock was held, or was just taken.
+            let done = unsafe { silence_piece::<T>(substream, at, (end - at).min(SILENCE)) };
+            if let Some(flags) = flags {
+                // SAFETY: Locked above.
+                unsafe { sys::snd_pcm_stream_unlock_irqrestore(substream, flags) };
+            }
+            done?;
         }
         Ok(0)
     })
+}
+
+/// Writes `bytes` bytes of silence, `SILENCE` at most, from byte `at` on.
+///
+/// # Safety
+///
+/// `substream` must be open, with parameters, its stream lock held.
+unsafe fn silence_piece<T: PcmOps>(
+    substream: *mut sys::snd_pcm_substream,
+    at: usize,
+    bytes: usize,
+) -> Result {
+    // SAFETY: By the safety requirement.
+    let locked = unsafe { Locked::from_raw(substream) };
+    // SAFETY: By the safety requirement.
+    let stream = unsafe { Adapter::<T>::stream(substream) };
+    let mut silence = [0u8; SILENCE];
+    locked.silence(&mut silence)?;
+    T::silence(stream, &locked, at, silence.get(..bytes).ok_or(EINVAL)?)
 }

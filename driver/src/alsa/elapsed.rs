@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Telling the sound core, from an interrupt, that a period has elapsed.
 //!
@@ -8,7 +8,8 @@
 
 use super::{
     substream::Locked,
-    sys, //
+    sys,
+    time, //
 };
 use core::ptr;
 use kernel::{
@@ -33,9 +34,11 @@ pub(crate) enum News {
     Stopped,
 }
 
-/// The most looks at the position of one interrupt. What is left after so many laps, the next one tells: a card that
-/// lies about them has a ring silenced for each.
+/// The most looks at the position of one interrupt, and the part of a period that they may take. What is left after
+/// that, the next one tells: a card that lies about laps has a ring silenced for each, and must not have the machine
+/// do nothing else.
 const LOOKS: u32 = 64;
+const PART: u64 = 4;
 
 /// One substream's way into the sound core from an interrupt.
 ///
@@ -60,8 +63,8 @@ impl Elapsed {
     /// Asks `look` what is new and tells the core, if the substream is open.
     ///
     /// A position that takes the core several looks, as `behind` says under the stream lock after each, is told
-    /// in one go: nobody else takes that lock in between. Not more of them than [`LOOKS`], so that a card that lies does not
-    /// hold the interrupt up.
+    /// in one go: nobody else takes that lock in between. Not more of them than [`LOOKS`], nor for longer than a [`PART`]
+    /// of a period, so that a card that lies does not hold the interrupt up.
     ///
     /// `look` is inside of what [`Self::quiesce`] waits for: after a stop was synced, no handler goes by
     /// what it had read before.
@@ -77,6 +80,7 @@ impl Elapsed {
                 News::Nothing => {}
                 News::Period => {
                     let _ = self.locked(|substream| {
+                        let mut end = None;
                         for _ in 0..LOOKS {
                             // SAFETY: The substream is open and its stream lock held, by `Locked`; this is
                             // not inside of one of its callbacks.
@@ -85,6 +89,11 @@ impl Elapsed {
                             };
                             // An xrun ends it, too.
                             if !(behind() && substream.is_running()) {
+                                break;
+                            }
+                            let now = time::now();
+                            let most = || now.saturating_add(substream.period_ns() / PART);
+                            if now > *end.get_or_insert_with(most) {
                                 break;
                             }
                         }

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Jacks: what user space is told of plugs, by a control element and by an input device each.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Substreams that a client has linked, to start, stop and pause them together (`SNDRV_PCM_IOCTL_LINK`).
 //!

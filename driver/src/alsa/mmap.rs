@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Mapping a PCM's ring: between the sound core's `mmap` and [`crate::mm::fault`].
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! PCM operations: the trait that a driver implements, and the thunks the sound core calls.
 //!

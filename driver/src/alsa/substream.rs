@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! What a callback may know of its substream, by the lock it is called under.
 //!
@@ -391,6 +391,14 @@ impl Locked<'_> {
         // SAFETY: By the type invariant; the state is covered by the stream lock.
         let (direction, state) = unsafe { ((*self.ptr).stream, (*self.runtime()).state) };
         runs(direction, state)
+    }
+
+    /// How long a period is, ns; 0 without parameters.
+    pub(super) fn period_ns(&self) -> u64 {
+        // SAFETY: By the type invariant; the parameters do not change under the stream lock.
+        let (period, rate) = unsafe { ((*self.runtime()).period_size, (*self.runtime()).rate) };
+        // CAST: An unsigned long has 64 bits at most.
+        link::frames_ns(period as u64, rate)
     }
 
     /// Whether it plays and is of a card that ends a drain by itself.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Proof that a device is still bound, for callbacks that come without one.
 //!
@@ -7,7 +7,9 @@
 //! [`Binding::with`] hands one out while it keeps unbinding waiting, [`Binding::atomically`] does so where
 //! nobody may sleep.
 
+use super::sram;
 use kernel::{
+    bindings,
     device::{
         Bound,
         Core,
@@ -40,6 +42,13 @@ pub(crate) struct Binding {
     bound: Mutex<bool>,
     #[pin]
     alive: Revocable<ARef<Device>>,
+}
+
+/// Takes memory away from the device: what it still reads, writes or signals by itself comes to nothing. For a
+/// device that cannot be trusted to be silent, before its memory goes.
+pub(crate) fn cut_off(pdev: &pci::Device<Core<'_>>) {
+    // SAFETY: `pdev` is valid, and by its type in probe or unbind, which nobody else configures it in.
+    unsafe { bindings::pci_clear_master(sram::as_raw(pdev)) };
 }
 
 /// Ends the binding at the latest when the device's managed resources are released.

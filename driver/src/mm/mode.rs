@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! How the pages of a ring get into a mapping (`map_mode`), and how many mappings live.
 //!

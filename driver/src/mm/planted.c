@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Bugs on request, to prove that the detectors which tests rely on do detect.
  * Part of a module that is built for that alone (SGRING_PLANTED=y in Kbuild);
@@ -16,7 +16,7 @@
 
 enum {
 	NONE, PAGE_KEPT, PAGE_PUT, PAGE_WRITTEN, SLAB_WRITTEN, MEMORY_LOST,
-	DMA_KEPT, SLEEP, LOCK_ORDER,
+	DMA_KEPT, SLEEP, LOCK_ORDER, PAGE_BEHIND, OVERFLOW,
 };
 
 static const char * const names[] = {
@@ -29,6 +29,8 @@ static const char * const names[] = {
 	[DMA_KEPT]	= "dma_kept",
 	[SLEEP]		= "sleep",
 	[LOCK_ORDER]	= "lock_order",
+	[PAGE_BEHIND]	= "page_behind",
+	[OVERFLOW]	= "overflow",
 };
 
 static int planted;
@@ -120,4 +122,29 @@ void snd_sgring_planted_trigger(void)
 		mutex_lock(&some_mutex);
 		mutex_unlock(&some_mutex);
 	}
+}
+
+/*
+ * The page that a touch of the last page of a ring is to show, or NULL for the
+ * right one: the bounds check is off by one, and behind the ring is memory that
+ * is nobody's business.
+ */
+struct page *snd_sgring_planted_behind(void)
+{
+	static struct page *behind;
+
+	if (planted != PAGE_BEHIND)
+		return NULL;
+	if (!behind) {
+		behind = alloc_page(GFP_KERNEL);
+		if (behind)
+			memset(page_address(behind), 0xdb, PAGE_SIZE);
+	}
+	return behind;
+}
+
+/* Whether to count with what the user says without a check. */
+bool snd_sgring_planted_overflow(void)
+{
+	return planted == OVERFLOW;
 }

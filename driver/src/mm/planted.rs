@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Where the bugs of `planted.c` are planted. In a module built for that alone, never in another.
 
@@ -33,4 +33,22 @@ pub(super) fn ends(pages: &[*mut bindings::page]) {
 pub(crate) fn trigger() {
     // SAFETY: As in `made()`.
     unsafe { c::snd_sgring_planted_trigger() };
+}
+
+/// What a touch of page `index` of `count` is to show, if not the page.
+pub(super) fn behind(index: usize, count: usize) -> Option<*mut bindings::page> {
+    if index.checked_add(1) != Some(count) {
+        return None;
+    }
+    // SAFETY: As in `made()`.
+    let page = unsafe { c::snd_sgring_planted_behind() };
+    (!page.is_null()).then_some(page)
+}
+
+/// A drain begins: the bytes up to where the client says it has written.
+pub(crate) fn drain(appl_ptr: u64, frame_bytes: u32) {
+    // SAFETY: As in `made()`.
+    if unsafe { c::snd_sgring_planted_overflow() } {
+        core::hint::black_box(core::hint::black_box(appl_ptr) * u64::from(frame_bytes));
+    }
 }

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The ring memory of a card, counted: what of [`crate::budget`] is spent.
 //!

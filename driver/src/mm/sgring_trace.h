@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Trace events of ring mappings: /sys/kernel/tracing/events/snd_sgring.
  *

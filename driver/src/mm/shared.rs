@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Coherent memory that the device reads or writes, accessed one 64-bit word at a time.
 //!

@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What Rust cannot say yet: module parameters that change while the module is
  * loaded, and inline functions of mm and DMA. mm/shim.rs is the other side.
  */
 #include <linux/dma-mapping.h>
+#include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/ratelimit.h>
@@ -61,6 +62,16 @@ bool snd_sgring_may_say(void)
 					   RATELIMIT_MSG_ON_RELEASE);
 
 	return __ratelimit(&once);
+}
+
+/*
+ * Whether a call that the sound core may make with or without the stream lock
+ * has it not.  The lock turns interrupts off; where it does not, under
+ * PREEMPT_RT, nobody can tell, and interrupts take no lock of ours either.
+ */
+bool snd_sgring_is_unlocked(void)
+{
+	return !IS_ENABLED(CONFIG_PREEMPT_RT) && !irqs_disabled();
 }
 
 void snd_sgring_get_page(struct page *page)

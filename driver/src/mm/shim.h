@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Between shim.c, trace.c and Rust. There is no other user.
  */
@@ -22,6 +22,7 @@ bool snd_sgring_needs_sync(struct device *dev, dma_addr_t address);
 bool snd_sgring_map_for_device(struct device *dev, void *memory, size_t bytes,
 			       dma_addr_t *address);
 bool snd_sgring_may_say(void);
+bool snd_sgring_is_unlocked(void);
 
 /* In mode.rs, by way of shim.rs */
 int snd_sgring_choose_map_mode(unsigned int mode);
@@ -46,6 +47,8 @@ void snd_sgring_planted_made(struct device *dev, struct page *const *pages,
 			     size_t count);
 void snd_sgring_planted_ends(struct page *page);
 void snd_sgring_planted_trigger(void);
+struct page *snd_sgring_planted_behind(void);
+bool snd_sgring_planted_overflow(void);
 #endif
 
 #endif /* SND_SGRING_SHIM_H */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The C side of this folder (`shim.c`, `trace.c`), with safe faces.
 
@@ -40,6 +40,12 @@ pub(super) fn fault_window() -> u32 {
 pub(crate) fn may_say() -> bool {
     // SAFETY: No arguments; any context.
     unsafe { c::snd_sgring_may_say() }
+}
+
+/// Whether a call that the sound core makes under the PCM stream lock or without it is one without.
+pub(crate) fn is_unlocked() -> bool {
+    // SAFETY: No arguments; any context.
+    unsafe { c::snd_sgring_is_unlocked() }
 }
 
 /// Takes a reference of a page.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Ring memory on the card: a BAR that is memory, handed out in extents.
 //!
@@ -71,7 +71,7 @@ unsafe impl Send for Window {}
 unsafe impl Sync for Window {}
 
 /// The C side of a PCI device.
-fn as_raw<C: device::DeviceContext>(pdev: &pci::Device<C>) -> *mut bindings::pci_dev {
+pub(super) fn as_raw<C: device::DeviceContext>(pdev: &pci::Device<C>) -> *mut bindings::pci_dev {
     // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev`.
     core::ptr::from_ref(pdev).cast_mut().cast()
 }

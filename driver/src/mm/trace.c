@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The trace events of sgring_trace.h, and what Rust calls to make them: an
  * event is a macro of C's.
