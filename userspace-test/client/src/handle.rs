@@ -48,7 +48,8 @@ pub struct Stats {
     /// Wakeups that found two periods or more to do: a period was over before the thread came to the one
     /// before.
     pub late: u64,
-    /// Underruns and overruns. Each may last any number of frames.
+    /// Underruns and overruns, each of any number of frames, and machines that were suspended with a card that could
+    /// not go on where it was.
     pub xruns: u64,
     /// Frames that xruns cost: of silence in playback, of recording in capture.
     pub missed: u64,
@@ -65,7 +66,7 @@ pub struct Stats {
     /// the end of each pause, and one a wakeup in timer mode.
     pub syncs: u64,
     /// START calls: 1 for a stream that has begun, and 1 more each time the driver itself stopped
-    /// it for an xrun.
+    /// it for an xrun, or could not go on after the machine was suspended, or where it is after frames that were lost.
     pub starts: u64,
     /// PREPARE, DRAIN, DROP and RESUME calls of the audio thread.
     pub others: u64,

@@ -17,6 +17,12 @@ use std::time::Duration;
 /// How often the status record is read again when the kernel wrote to it meanwhile.
 const RETRIES: usize = 3;
 
+/// Whether it is a call's answer in a state without a position.
+fn is_stopped(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    matches!(errno, Some(libc::EPIPE | libc::ESTRPIPE | libc::EBADFD))
+}
+
 /// A PCM that is set up to run free.
 pub(crate) struct Hardware {
     // The mappings go before the file.
@@ -25,6 +31,8 @@ pub(crate) struct Hardware {
     control: Option<ControlPage>,
     pcm: Pcm,
     shared: Arc<Shared>,
+    /// Frames in a period.
+    period: u64,
     linked: bool,
     /// It was in a state in which poll(2) does not wait when a pause was last looked at.
     troubled: bool,
@@ -63,10 +71,7 @@ impl Hardware {
             ))
         })?;
         let (frames, bytes) = (buffer as usize, frame_bytes as usize);
-        let memory = match options.linear {
-            true => MappedRing::linear(&pcm, frames, bytes)?,
-            false => MappedRing::new(&pcm, frames, bytes)?,
-        };
+        let memory = Self::map(&pcm, frames, bytes, options.linear)?;
         // Each page faults in at its first touch: now, and not in the audio thread.
         memory.prefault();
         // Either record alone would do, but then SYNC_PTR is called anyway.
@@ -87,6 +92,7 @@ impl Hardware {
             control,
             pcm,
             shared,
+            period,
             linked: false,
             troubled: false,
         };
@@ -101,6 +107,18 @@ impl Hardware {
             timer,
         };
         Ok((hardware, setup))
+    }
+
+    /// Maps the ring of `pcm`, which this has to itself.
+    #[allow(unsafe_code)]
+    fn map(pcm: &Pcm, frames: usize, bytes: usize, linear: bool) -> io::Result<MappedRing> {
+        match linear {
+            // SAFETY: the file came by value, and from this crate, which does not open a substream for another
+            // one as well; it is mapped here alone, and once.
+            true => Ok(unsafe { MappedRing::linear(pcm, frames, bytes) }?),
+            // SAFETY: as above.
+            false => unsafe { MappedRing::new(pcm, frames, bytes) },
+        }
     }
 
     /// Has both start and stop at one instant, by a command to either.
@@ -193,14 +211,7 @@ impl Card for Hardware {
             });
             return match asked {
                 // There is no position in this state, which is what is wanted to be known then.
-                Err(error)
-                    if matches!(
-                        error.raw_os_error(),
-                        Some(libc::EPIPE | libc::ESTRPIPE | libc::EBADFD)
-                    ) =>
-                {
-                    self.sync(SyncRequest::default())
-                }
+                Err(error) if is_stopped(&error) => self.sync(SyncRequest::default()),
                 asked => asked,
             };
         };
@@ -221,14 +232,20 @@ impl Card for Hardware {
 
     fn publish(&mut self, application: u64) -> io::Result<()> {
         if let Some(control) = &self.control {
+            // Whatever somebody else in the process has written there, the thread wakes up as it should.
+            control.set_avail_min(self.period);
             control.set_appl_ptr(application);
             return Ok(());
         }
-        self.sync(SyncRequest {
+        let request = SyncRequest {
             appl_ptr: Some(application),
             ..SyncRequest::default()
-        })?;
-        Ok(())
+        };
+        match self.sync(request) {
+            // The stream has stopped, which is seen at the next look.
+            Err(error) if is_stopped(&error) => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     fn window(&mut self, place: usize, frames: usize) -> &mut [u8] {

@@ -65,6 +65,10 @@
 //! * A turn of the ring that the kernel itself has not seen is noticed by the PCM's timestamps, and is an `Xrun` too.
 //! * A callback that panics leaves silence and a `StreamInvalidated` error.
 //! * A card that is gone ends its streams with `DeviceNotAvailable`.
+//! * After the machine has slept a stream goes on with the next frame, or, on a card that has forgotten it, anew and
+//!   with an `Xrun`. Under [`Wakeup::Timer`] it may be an `Xrun` on any card: without period interrupts the sound
+//!   core takes time in which the card stood still for turns of the ring.
+//! * An end that was not played is none: [`End::Failed`], and `StreamInvalidated` or what else was wrong.
 //!
 //! What it has not: formats of 20 bits, sample orders of the other endianness, and machines that are not 64-bit.
 //! Without the feature `cpal` the crate is [`sys`] alone.

@@ -21,7 +21,8 @@ pub struct Options {
     /// Periods in the ring, at least 2; a card that cannot gives as near as it can. More of them
     /// forgive a longer delay of the audio thread, and in playback add as much latency.
     pub periods: u32,
-    /// `SCHED_FIFO` priority of the audio thread, 1 to 99; `None` leaves it an ordinary thread.
+    /// `SCHED_FIFO` priority of the audio thread, 1 to 99, others being refused with an `InvalidInput` error; `None`
+    /// leaves it an ordinary thread.
     /// Where it is refused, the error callback gets `RealtimeDenied` once, and the stream goes on
     /// without.
     pub priority: Option<u8>,

@@ -46,6 +46,13 @@ pub(crate) struct Bench {
     pub(crate) lie: AtomicU64,
     /// Frames that are fetched at once at the start.
     pub(crate) head: AtomicU64,
+    /// Frames that pass between the last look at the position and DRAIN, in which the driver has an xrun of its
+    /// own; 0 for none.
+    pub(crate) xrun_at_drain: AtomicU64,
+    /// Frames by which the application may move on at once, beyond which the card refuses it; 0 for any.
+    pub(crate) no_skip: AtomicU64,
+    /// Frames that pass between the end of each wait and what the thread does about it.
+    pub(crate) overshoot: AtomicU64,
     /// The card cannot go on after that.
     pub(crate) forgets: std::sync::atomic::AtomicBool,
 }
@@ -56,8 +63,14 @@ struct Substream {
     memory: Mapping,
     frame_bytes: usize,
     perfect_drain: bool,
+    /// The kernel hears nothing of what was played until it is asked, and silences it then.
+    timer: bool,
     state: State,
+    /// What it was in when the machine was suspended.
+    before: State,
     hardware: u64,
+    /// How far what was played is silenced.
+    silenced: u64,
     application: u64,
     /// When `hardware` was published.
     seen: u64,
@@ -89,7 +102,16 @@ impl Machine {
             self.now += step;
             for st in &mut self.streams {
                 if matches!(st.state, State::Running | State::Draining) {
+                    st.before = st.state;
                     st.go(step, self.now, &self.bench);
+                }
+            }
+            if self.streams.iter().any(|st| st.state == State::Suspended) {
+                self.bench.suspend_at.store(0, Relaxed);
+                for st in &mut self.streams {
+                    if matches!(st.state, State::Running | State::Draining) {
+                        st.state = State::Suspended;
+                    }
                 }
             }
         }
@@ -125,6 +147,9 @@ impl Substream {
                 Direction::Playback => {
                     self.memory.read(at, bytes);
                     bench.played.lock().unwrap().extend_from_slice(bytes);
+                    if self.timer {
+                        continue;
+                    }
                     bytes.fill(0);
                 }
                 Direction::Capture => {
@@ -135,6 +160,9 @@ impl Substream {
             self.memory.write(at, bytes);
         }
         self.hardware = self.ring.add(self.hardware, frames);
+        if !self.timer {
+            self.silenced = self.hardware;
+        }
         self.seen = now;
         self.total += frames;
         let reached = |at: &AtomicU64| (1..=self.total).contains(&at.load(Relaxed));
@@ -144,7 +172,6 @@ impl Substream {
             bench.xrun_at.store(0, Relaxed);
             self.state = State::Xrun;
         } else if reached(&bench.suspend_at) {
-            bench.suspend_at.store(0, Relaxed);
             self.state = State::Suspended;
         } else if self.state == State::Draining
             && (self.perfect_drain || self.hardware % self.ring.period() == 0)
@@ -152,6 +179,22 @@ impl Substream {
         {
             self.state = State::Setup;
         }
+    }
+}
+
+impl Substream {
+    /// The kernel looks where the hardware is.
+    fn update(&mut self) {
+        if self.direction == Direction::Capture {
+            return;
+        }
+        let played = self.ring.distance(self.silenced, self.hardware).max(0) as u64;
+        for frame in 0..played.min(self.ring.buffer()) {
+            let place = self.ring.place(self.ring.add(self.silenced, frame));
+            let silence = &[0; 16][..self.frame_bytes];
+            self.memory.write(place * self.frame_bytes, silence);
+        }
+        self.silenced = self.hardware;
     }
 }
 
@@ -191,8 +234,11 @@ impl Sim {
                 memory: Mapping::of_memfd(fd.as_fd(), frames * frame).unwrap(),
                 frame_bytes: frame,
                 perfect_drain: setup.perfect_drain,
+                timer: setup.timer,
                 state: State::Prepared,
+                before: State::Prepared,
                 hardware: 0,
+                silenced: 0,
                 application: 0,
                 seen: 0,
                 total: 0,
@@ -238,10 +284,17 @@ impl Card for Sim {
         machine.pass(blind % buffer);
         // A wait that nothing ends is a test that hangs.
         for _ in 0..1_000_000 {
+            let over = match deadline {
+                Some(time) => duration(machine.now, rate) >= time,
+                None => machine.is_due(number),
+            };
             match deadline {
-                Some(time) if duration(machine.now, rate) >= time => return Ok(()),
+                _ if over => {
+                    let overshoot = machine.bench.overshoot.load(Relaxed);
+                    machine.pass(overshoot);
+                    return Ok(());
+                }
                 Some(_) => machine.pass(1),
-                None if machine.is_due(number) => return Ok(()),
                 None => {
                     let st = &machine.streams[number];
                     let step = st.ring.period() - st.hardware % st.ring.period();
@@ -252,32 +305,48 @@ impl Card for Sim {
         panic!("nothing ends this wait");
     }
 
-    fn wait_command(&mut self, _: Option<Duration>) -> io::Result<()> {
+    fn wait_command(&mut self, deadline: Option<Duration>) -> io::Result<()> {
+        let rate = self.rate;
         let mut machine = self.machine();
-        let pause = machine.bench.pause.load(Relaxed);
-        machine.pass(pause);
+        let mut left = machine.bench.pause.load(Relaxed);
+        let is_over = |now| deadline.is_some_and(|time| duration(now, rate) >= time);
+        while left > 0 && !is_over(machine.now) {
+            let step = if deadline.is_some() { 1 } else { left };
+            machine.pass(step);
+            left -= step;
+        }
+        machine.bench.pause.store(left, Relaxed);
         drop(machine);
-        self.shared.set_command(Command::Play);
+        if left == 0 {
+            self.shared.set_command(Command::Play);
+        }
         Ok(())
     }
 
     fn snapshot(&mut self, _ask: bool) -> io::Result<Snapshot> {
         let rate = self.rate;
-        Ok(self.with(|st, bench| Snapshot {
-            state: st.state,
-            hardware: st.hardware.wrapping_add(bench.lie.load(Relaxed)),
-            tstamp: duration(st.seen, rate),
+        Ok(self.with(|st, bench| {
+            st.update();
+            Snapshot {
+                state: st.state,
+                hardware: st.hardware.wrapping_add(bench.lie.load(Relaxed)),
+                tstamp: duration(st.seen, rate),
+            }
         }))
     }
 
     fn publish(&mut self, application: u64) -> io::Result<()> {
-        self.with(|st, _| {
+        self.with(|st, bench| {
             // A card of periods does not take less than one.
             let whole = application % st.ring.period() == 0;
             assert!(st.perfect_drain || whole || st.direction == Direction::Capture);
+            let step = st.ring.distance(st.application, application).max(0) as u64;
+            if (1..step).contains(&bench.no_skip.load(Relaxed)) {
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
             st.application = application;
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     fn window(&mut self, place: usize, frames: usize) -> &mut [u8] {
@@ -286,7 +355,7 @@ impl Card for Sim {
 
     fn prepare(&mut self) -> io::Result<()> {
         self.with(|st, _| {
-            (st.hardware, st.application) = (0, 0);
+            (st.hardware, st.application, st.silenced) = (0, 0, 0);
             st.state = State::Prepared;
         });
         let frames = self.with(|st, _| st.ring.buffer());
@@ -309,8 +378,16 @@ impl Card for Sim {
     }
 
     fn drain(&mut self) -> io::Result<()> {
-        for st in &mut self.machine().streams {
+        let machine = &mut *self.machine();
+        let frames = machine.bench.xrun_at_drain.swap(0, Relaxed);
+        machine.pass(frames);
+        for st in &mut machine.streams {
             assert_eq!(st.state, State::Running);
+            if frames > 0 {
+                // DRAIN leaves XRUN with nothing said.
+                st.state = State::Setup;
+                continue;
+            }
             let left = st.ring.distance(st.hardware, st.application);
             st.state = match st.direction {
                 Direction::Playback if left > 0 => State::Draining,
@@ -335,7 +412,9 @@ impl Card for Sim {
             return Err(io::Error::from_raw_os_error(libc::ENOSYS));
         }
         for st in &mut machine.streams {
-            st.state = State::Running;
+            if st.state == State::Suspended {
+                st.state = st.before;
+            }
         }
         Ok(())
     }

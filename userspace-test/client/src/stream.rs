@@ -88,6 +88,8 @@ pub(crate) enum Report {
     Disconnected,
     /// The stream was stopped from elsewhere; it has ended.
     Stopped,
+    /// It stopped before it had played to its end; it has ended.
+    CutOff,
     /// A system call failed; the stream has ended.
     Failed(io::Error),
 }

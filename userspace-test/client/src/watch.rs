@@ -4,11 +4,11 @@
 use crate::cards::{self, Address};
 use crate::sys::{Direction, poll};
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +23,8 @@ pub enum Change {
 /// Tells of devices that come and go. cpal 0.18 has nothing of the kind.
 ///
 /// What happens after [`Watch::new`] is told, whether anybody waits then or not: make one, look which
-/// devices there are, and wait.
+/// devices there are, and wait. Who waits seldom misses what came and went meanwhile, if it was too much for the
+/// kernel's queue, but nothing that is there or is gone in the end.
 ///
 /// ```no_run
 /// # fn main() -> std::io::Result<()> {
@@ -40,6 +41,8 @@ pub struct Watch {
     /// `/dev`, in which the first card makes `snd`, and the last one may take it away.
     dev: PathBuf,
     snd: Option<WatchDescriptor>,
+    /// What is there, as told.
+    there: BTreeSet<(Address, Direction)>,
     told: VecDeque<Change>,
 }
 
@@ -55,11 +58,13 @@ impl Watch {
 
     fn of(dev: &Path) -> io::Result<Self> {
         let inotify = Inotify::init()?;
-        inotify.watches().add(dev, WatchMask::CREATE)?;
+        let mask = WatchMask::CREATE | WatchMask::DELETE;
+        inotify.watches().add(dev, mask)?;
         let mut watch = Self {
             inotify,
             dev: dev.to_owned(),
             snd: None,
+            there: BTreeSet::new(),
             told: VecDeque::new(),
         };
         watch.look_inside()?;
@@ -67,23 +72,41 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches `/dev/snd`, if there is one, and tells what is there already.
+    /// Watches `/dev/snd`, if there is one, and tells how what is there differs from what was told.
+    ///
+    /// It is watched before it is read: what changes in between is in the queue as well, where it says nothing
+    /// new. If it is another one by then, or none, that is in the queue too.
     fn look_inside(&mut self) -> io::Result<()> {
         let path = self.dev.join("snd");
         let mask = WatchMask::CREATE | WatchMask::DELETE | WatchMask::ATTRIB;
-        self.snd = match self.inotify.watches().add(&path, mask) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            watch => Some(watch?),
-        };
-        if self.snd.is_some() {
-            for entry in path.read_dir()? {
-                let name = entry?.file_name();
-                let pcm = name.to_str().and_then(cards::parse_node);
-                self.told
-                    .extend(pcm.map(|(address, way)| Change::Appeared(address, way)));
-            }
+        self.snd = unless_gone(self.inotify.watches().add(&path, mask))?;
+        let mut found = BTreeSet::new();
+        for entry in unless_gone(path.read_dir())?.into_iter().flatten() {
+            let name = entry?.file_name();
+            found.extend(name.to_str().and_then(cards::parse_node));
+        }
+        let gone: Vec<_> = self.there.difference(&found).copied().collect();
+        let new: Vec<_> = found.difference(&self.there).copied().collect();
+        for pcm in gone {
+            self.gone(pcm);
+        }
+        for pcm in new {
+            self.appeared(pcm, false);
         }
         Ok(())
+    }
+
+    /// `again`: tell it even of one that is there already.
+    fn appeared(&mut self, pcm: (Address, Direction), again: bool) {
+        if self.there.insert(pcm) || again {
+            self.told.push_back(Change::Appeared(pcm.0, pcm.1));
+        }
+    }
+
+    fn gone(&mut self, pcm: (Address, Direction)) {
+        if self.there.remove(&pcm) {
+            self.told.push_back(Change::Gone(pcm.0, pcm.1));
+        }
     }
 
     /// The next change; `None` if there is none for `timeout`, which without one never happens.
@@ -92,20 +115,28 @@ impl Watch {
     ///
     /// As `read(2)`; a signal is none.
     pub fn next(&mut self, timeout: Option<Duration>) -> io::Result<Option<Change>> {
+        // A time that is too far away to be told is for ever.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut looked = false;
         loop {
             if let Some(change) = self.told.pop_front() {
                 return Ok(Some(change));
+            }
+            let left = deadline.map(|time| time.saturating_duration_since(Instant::now()));
+            if looked && left == Some(Duration::ZERO) {
+                return Ok(None);
             }
             let mut fds = [libc::pollfd {
                 fd: self.inotify.as_raw_fd(),
                 events: libc::POLLIN,
                 revents: 0,
             }];
-            match poll(&mut fds, timeout) {
+            match poll(&mut fds, left) {
                 Ok(0) => return Ok(None),
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => self.read()?,
             }
+            looked = true;
         }
     }
 
@@ -118,6 +149,7 @@ impl Watch {
         let mut again = false;
         for event in events {
             let name = event.name.and_then(|name| name.to_str());
+            // What was lost may be of either folder.
             if event.mask.contains(EventMask::Q_OVERFLOW) || name == Some("snd") {
                 again = true;
                 continue;
@@ -125,14 +157,14 @@ impl Watch {
             if Some(&event.wd) != self.snd.as_ref() {
                 continue;
             }
-            let Some((address, way)) = name.and_then(cards::parse_node) else {
+            let Some(pcm) = name.and_then(cards::parse_node) else {
                 continue;
             };
-            self.told
-                .push_back(match event.mask.contains(EventMask::DELETE) {
-                    true => Change::Gone(address, way),
-                    false => Change::Appeared(address, way),
-                });
+            if event.mask.contains(EventMask::DELETE) {
+                self.gone(pcm);
+            } else {
+                self.appeared(pcm, event.mask.contains(EventMask::ATTRIB));
+            }
         }
         if again {
             self.look_inside()?;
@@ -141,10 +173,19 @@ impl Watch {
     }
 }
 
+/// What is not there is none.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     /// A `/dev` of the test's own.
     struct Dev(PathBuf);
@@ -192,17 +233,118 @@ mod tests {
         let dev = Dev::new("watch-first");
         let mut watch = Watch::of(&dev.0).unwrap();
         let snd = dev.0.join("snd");
+        let way = Direction::Playback;
         for _ in 0..2 {
             fs::create_dir(&snd).unwrap();
             fs::write(snd.join("pcmC1D2p"), "").unwrap();
-            let way = Direction::Playback;
             assert_eq!(next(&mut watch), Some(Change::Appeared(CARD, way)));
+            assert_eq!(next(&mut watch), None);
             fs::remove_dir_all(&snd).unwrap();
-            while let Some(change) = next(&mut watch) {
-                // Twice is no harm.
-                let (appeared, gone) = (Change::Appeared(CARD, way), Change::Gone(CARD, way));
-                assert!(change == appeared || change == gone, "{change:?}");
-            }
+            // It was deleted with a change of its attributes, as a file of one link is.
+            let told = std::iter::from_fn(|| next(&mut watch)).last();
+            assert_eq!(told, Some(Change::Gone(CARD, way)));
         }
+    }
+
+    /// Creates and removes files of no meaning, twice as many events as the kernel keeps.
+    fn overflow(snd: &Path) {
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        for _ in 0..most.trim().parse::<usize>().unwrap() {
+            fs::write(snd.join("seq"), "").unwrap();
+            fs::remove_file(snd.join("seq")).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_lost_is_told_by_what_is_there() {
+        let dev = Dev::new("watch-overflow");
+        let snd = dev.0.join("snd");
+        fs::create_dir(&snd).unwrap();
+        fs::write(snd.join("pcmC0D0p"), "").unwrap();
+        fs::write(snd.join("pcmC1D2p"), "").unwrap();
+        let mut watch = Watch::of(&dev.0).unwrap();
+        let way = Direction::Playback;
+        overflow(&snd);
+        fs::remove_file(snd.join("pcmC1D2p")).unwrap();
+        let mut told = || watch.next(Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(told(), Some(Change::Gone(CARD, way)));
+        overflow(&snd);
+        fs::write(snd.join("pcmC1D2p"), "").unwrap();
+        assert_eq!(told(), Some(Change::Appeared(CARD, way)));
+        // The folder with all in it.
+        overflow(&snd);
+        fs::remove_dir_all(&snd).unwrap();
+        let gone = [told(), told()].map(|change| match change {
+            Some(Change::Gone(address, _)) => address.card,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(gone, [0, 1]);
+    }
+
+    /// What is in the queue and has been seen by looking is not told again, and what looking saw is set right by
+    /// the queue.
+    #[test]
+    fn who_looks_in_the_middle_of_a_change_tells_the_end() {
+        let dev = Dev::new("watch-middle");
+        let snd = dev.0.join("snd");
+        fs::create_dir(&snd).unwrap();
+        let mut watch = Watch::of(&dev.0).unwrap();
+        let node = snd.join("pcmC1D2p");
+        let way = Direction::Playback;
+        let (appeared, gone) = (Change::Appeared(CARD, way), Change::Gone(CARD, way));
+        let mut made = false;
+        // All that may have happened before a look, and behind it.
+        for changes in 0..16 {
+            let told = &mut Vec::new();
+            for at in 0..4 {
+                if changes >> at & 1 == 1 {
+                    match made {
+                        true => fs::remove_file(&node).unwrap(),
+                        false => drop(fs::File::create(&node).unwrap()),
+                    }
+                    made = !made;
+                }
+                if at == 1 {
+                    watch.look_inside().unwrap();
+                }
+            }
+            told.extend(std::iter::from_fn(|| next(&mut watch)));
+            // A file loses its link, which is an attribute, before it is gone.
+            told.dedup();
+            assert_eq!(watch.there.len(), usize::from(made), "{changes:04b}");
+            let last = told.last().copied();
+            let right = if made { appeared } else { gone };
+            assert!(
+                last.is_none() || last == Some(right),
+                "{changes:04b}: {told:?}"
+            );
+        }
+        fs::remove_dir_all(&snd).unwrap();
+        watch.look_inside().unwrap();
+        assert_eq!(watch.there.len(), 0);
+    }
+
+    #[test]
+    fn a_timeout_ends_whatever_else_happens() {
+        let dev = Dev::new("watch-timeout");
+        let snd = dev.0.join("snd");
+        fs::create_dir(&snd).unwrap();
+        let mut watch = Watch::of(&dev.0).unwrap();
+        let over = AtomicBool::new(false);
+        let gave_up = std::thread::scope(|scope| {
+            let noise = scope.spawn(|| {
+                let began = Instant::now();
+                while !over.load(Relaxed) && began.elapsed() < Duration::from_secs(20) {
+                    fs::write(snd.join("seq"), "").unwrap();
+                    fs::remove_file(snd.join("seq")).unwrap();
+                }
+                !over.load(Relaxed)
+            });
+            let told = watch.next(Some(Duration::from_millis(50))).unwrap();
+            over.store(true, Relaxed);
+            assert_eq!(told, None);
+            noise.join().unwrap()
+        });
+        assert!(!gave_up, "it waited until nothing happened any more");
     }
 }

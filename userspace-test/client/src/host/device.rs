@@ -171,6 +171,13 @@ impl RingDevice {
             let message = "channels, rate and buffer size must not be 0";
             return Err(Error::with_message(ErrorKind::InvalidInput, message));
         }
+        if let Some(priority @ (0 | 100..)) = self.options.priority {
+            let message = format!(
+                "a priority of {priority} is none: SCHED_FIFO has 1 to 99, and None leaves the audio \
+                 thread an ordinary one"
+            );
+            return Err(Error::with_message(ErrorKind::InvalidInput, message));
+        }
         let formats = kernel_formats(format, self.options.packed);
         if formats.is_empty() {
             return Err(from_refusal(Refusal::Format));

@@ -6,8 +6,8 @@ use crate::stream::Report;
 use cpal::{Error, ErrorKind};
 use std::io;
 
-pub(super) fn from_io(error: io::Error) -> Error {
-    let kind = match error.raw_os_error() {
+fn kind(error: &io::Error) -> ErrorKind {
+    match error.raw_os_error() {
         // A ring that cannot be linear.
         None if error.kind() == io::ErrorKind::Unsupported => ErrorKind::UnsupportedConfig,
         Some(libc::ENODEV | libc::ENXIO | libc::EBADFD) => ErrorKind::DeviceNotAvailable,
@@ -15,8 +15,11 @@ pub(super) fn from_io(error: io::Error) -> Error {
         Some(libc::EBUSY) => ErrorKind::DeviceBusy,
         Some(libc::ENOMEM | libc::EMFILE | libc::ENFILE) => ErrorKind::ResourceExhausted,
         _ => ErrorKind::BackendError,
-    };
-    Error::with_message(kind, error.to_string())
+    }
+}
+
+pub(super) fn from_io(error: io::Error) -> Error {
+    Error::with_message(kind(&error), error.to_string())
 }
 
 pub(super) fn from_refusal(refusal: Refusal) -> Error {
@@ -39,6 +42,44 @@ pub(super) fn from_report(report: Report) -> Error {
             ErrorKind::StreamInvalidated,
             "the stream was stopped from elsewhere",
         ),
-        Report::Failed(error) => from_io(error),
+        Report::CutOff => Error::with_message(
+            ErrorKind::StreamInvalidated,
+            "the card stopped before it had played to the end of the stream",
+        ),
+        Report::Failed(error) => Error::with_message(kind(&error), sentence(&error)),
+    }
+}
+
+/// What the kernel has said to the audio thread.
+fn sentence(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPIPE) => "the card would not start, or go on: EPIPE",
+        Some(libc::EBADFD) => "the stream is not in a state for that: EBADFD",
+        Some(libc::EIO) => "the card does not answer: EIO",
+        Some(libc::EINVAL) => "the kernel refused a position or a command of the stream: EINVAL",
+        Some(libc::ENOMEM) => "the kernel has no memory for the stream: ENOMEM",
+        Some(libc::ETIMEDOUT) => "the card did not answer in time: ETIMEDOUT",
+        _ => "a system call of the audio thread failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use assert_no_alloc::assert_no_alloc;
+
+    #[test]
+    fn what_the_audio_thread_tells_allocates_nothing() {
+        for errno in [0, libc::EPIPE, libc::EIO, libc::ENODEV, libc::EDOM] {
+            let failed = Report::Failed(io::Error::from_raw_os_error(errno));
+            let error = assert_no_alloc(|| from_report(failed));
+            assert!(!error.to_string().is_empty(), "{error:?}");
+        }
+        for report in [Report::Xrun, Report::CutOff, Report::Stopped] {
+            let error = assert_no_alloc(|| from_report(report));
+            assert!(!error.to_string().is_empty(), "{error:?}");
+        }
+        let unplugged = Report::Failed(io::Error::from_raw_os_error(libc::EBADFD));
+        assert_eq!(from_report(unplugged).kind(), ErrorKind::DeviceNotAvailable);
     }
 }

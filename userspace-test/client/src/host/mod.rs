@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The cpal host. Nothing outside this folder names cpal, and the only `unsafe` outside [`sys`](crate::sys) is
-//! in it: cpal's type for a buffer of any format is made from a pointer ([`samples`]).
+//! The cpal host. Nothing outside this folder names cpal. There is `unsafe` outside [`sys`](crate::sys) in two places:
+//! where cpal's type for a buffer of any format is made from a pointer ([`samples`]), and where a stream takes its
+//! ring (`crate::hw`).
 
 mod device;
 mod duplex;

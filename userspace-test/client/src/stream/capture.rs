@@ -39,20 +39,23 @@ impl<C: Card, K: Sink> Capture<C, K> {
         self.side.shared.end(frames).saturating_sub(frames)
     }
 
-    /// Moves on from what the hardware has overwritten; `lost` frames more has the kernel not seen.
-    fn overrun(&mut self, lost: u64) -> Result<(), Stop> {
+    /// Moves on from what the hardware has overwritten; `lost` frames more has the kernel not seen. Then reads.
+    fn overrun(&mut self, lost: u64) -> Result<Phase, Stop> {
         let skipped = self.side.ring().overrun(self.side.ready());
-        if skipped > 0 {
-            self.side.advance(skipped)?;
+        if skipped > 0 && !self.side.skip(skipped)? {
+            let _ = self.side.card.stop();
+            return self.restart();
         }
         if self.side.xrun(skipped + lost) {
             tell(&mut self.client, Report::Xrun)?;
         }
-        Ok(())
+        self.read()
     }
 
-    /// The stream has stopped: starts again from the beginning of the ring.
+    /// The stream has stopped: starts again from the beginning of the ring. What was in it is lost.
     fn restart(&mut self) -> Result<Phase, Stop> {
+        count(&self.side.shared.counters.xruns, 1);
+        tell(&mut self.client, Report::Xrun)?;
         self.side.retry()?;
         self.side.prepare()?;
         self.begin()
@@ -129,14 +132,9 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
         match snapshot.state {
             State::Running => {
                 self.side.woken_for(self.side.ready());
-                self.overrun(lost)?;
-                self.read()
+                self.overrun(lost)
             }
-            State::Xrun => {
-                count(&self.side.shared.counters.xruns, 1);
-                tell(&mut self.client, Report::Xrun)?;
-                self.restart()
-            }
+            State::Xrun => self.restart(),
             State::Suspended => match self.side.resume()? {
                 true => Ok(phase),
                 false => self.restart(),

@@ -74,8 +74,8 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
     /// the kernel not seen.
     ///
     /// Some cards fetch a while ahead of what they record: where the input has not come so far, the output was not
-    /// late, but is to be further ahead, and is moved on alone.
-    fn late(&mut self, lost: u64) -> Result<(), Stop> {
+    /// late, but is to be further ahead, and is moved on alone. Then exchanges what there is.
+    fn late(&mut self, lost: u64) -> Result<Phase, Stop> {
         let (input, output) = (&self.input, &self.output);
         let ready = input.ready();
         let mut both = input.ring().overrun(ready);
@@ -86,21 +86,24 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
             both = both.max(moved.min(ready - ready % input.ring().period()));
             alone = moved.saturating_sub(both);
         }
-        if both > 0 {
-            self.input.advance(both)?;
-        }
-        if both + alone > 0 {
-            self.output.advance(both + alone)?;
+        if both > 0 && !self.input.skip(both)?
+            || both + alone > 0 && !self.output.skip(both + alone)?
+        {
+            return self.restart(Phase::Running);
         }
         if self.input.xrun(both + alone + lost) {
             tell(&mut self.client, Report::Xrun)?;
         }
-        Ok(())
+        self.exchange()
     }
 
+    /// One of them has stopped: starts both again. What was in the rings is lost, and if the stream's end was,
+    /// there is nothing to start for.
     fn restart(&mut self, phase: Phase) -> Result<Phase, Stop> {
+        count(&self.input.shared.counters.xruns, 1);
+        tell(&mut self.client, Report::Xrun)?;
         if phase == Phase::Draining {
-            return Err(Stop::End(End::Drained));
+            return Err(Stop::Report(Report::CutOff));
         }
         self.input.retry()?;
         // One of them may have stopped alone.
@@ -171,12 +174,8 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
     /// What to do about `state`, in which nothing moves.
     fn stopped(&mut self, state: State, phase: Phase) -> Result<Phase, Stop> {
         match state {
-            State::Setup if phase == Phase::Draining => Err(Stop::End(End::Drained)),
-            State::Xrun => {
-                count(&self.input.shared.counters.xruns, 1);
-                tell(&mut self.client, Report::Xrun)?;
-                self.restart(phase)
-            }
+            State::Setup if phase == Phase::Draining => Err(self.output.drained()),
+            State::Xrun => self.restart(phase),
             State::Suspended => {
                 // RESUME goes to the group, of which to drain makes two.
                 let side = match phase {
@@ -264,8 +263,7 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
         match (input.state, output.state) {
             (State::Running, State::Running) => {
                 self.input.woken_for(self.input.ready());
-                self.late(lost)?;
-                self.exchange()
+                self.late(lost)
             }
             (State::Running, state) | (state, _) => self.stopped(state, phase),
         }

@@ -62,17 +62,14 @@ impl<C: Card, K: Source> Playback<C, K> {
         Ok(moved)
     }
 
-    /// The driver stopped the stream for an xrun of its own: starts again from the beginning of the
-    /// ring.
-    fn recover(&mut self, phase: Phase) -> Result<Phase, Stop> {
+    /// The driver stopped the stream for an xrun of its own, or the card has forgotten it while the machine was
+    /// suspended: starts again from the beginning of the ring. What was in it is lost, and if that was the
+    /// stream's end, there is nothing to start for.
+    fn restart(&mut self, phase: Phase) -> Result<Phase, Stop> {
         count(&self.side.shared.counters.xruns, 1);
         tell(&mut self.client, Report::Xrun)?;
-        self.restart(phase)
-    }
-
-    fn restart(&mut self, phase: Phase) -> Result<Phase, Stop> {
         if phase == Phase::Draining {
-            return Err(Stop::End(End::Drained));
+            return Err(Stop::Report(Report::CutOff));
         }
         self.side.retry()?;
         self.side.prepare()?;
@@ -199,8 +196,8 @@ impl<C: Card, K: Source> Flow for Playback<C, K> {
                 self.fill()
             }
             (State::Running | State::Draining, _) => Ok(phase),
-            (State::Setup, Phase::Draining) => Err(Stop::End(End::Drained)),
-            (State::Xrun, _) => self.recover(phase),
+            (State::Setup, Phase::Draining) => Err(self.side.drained()),
+            (State::Xrun, _) => self.restart(phase),
             (State::Suspended, _) => match self.side.resume()? {
                 true => Ok(phase),
                 false => self.restart(phase),

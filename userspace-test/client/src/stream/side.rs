@@ -3,7 +3,7 @@
 
 use super::{Card, Moment, Report, Setup, Snapshot, Stop};
 use crate::clock::{Clock, duration};
-use crate::handle::{Shared, count, raise};
+use crate::handle::{End, Shared, count, raise};
 use crate::ring::Ring;
 use crate::sys::State;
 use std::io;
@@ -128,6 +128,14 @@ impl<C: Card> Side<C> {
         }
     }
 
+    /// The card has stopped by itself, draining: whether it played to the last frame.
+    pub(crate) fn drained(&self) -> Stop {
+        match self.ring().distance(self.hardware, self.application) > 0 {
+            true => Stop::Report(Report::CutOff),
+            false => Stop::End(End::Drained),
+        }
+    }
+
     /// What of `ahead` frames until the next period is a time to wake up at; `None` where the hardware
     /// wakes by itself.
     pub(crate) fn deadline(&self, ahead: u64) -> Option<Duration> {
@@ -199,6 +207,16 @@ impl<C: Card> Side<C> {
         count(&self.shared.counters.missed, missing);
         count(&self.shared.counters.xruns, u64::from(news));
         news
+    }
+
+    /// Moves the application's position on over `frames` frames that nobody used. Whether the card lets it: some
+    /// that have their own copy of a ring, such as virtio-snd, do not have the next frame so far from the last one,
+    /// and the stream must be prepared anew.
+    pub(crate) fn skip(&mut self, frames: u64) -> io::Result<bool> {
+        match self.advance(frames) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+            moved => moved.map(|()| true),
+        }
     }
 
     /// Moves the application's position on and publishes it.

@@ -7,7 +7,7 @@
 //!
 //! This module is the home of the crate's `unsafe`. What it offers is safe to call in any order
 //! and on any card: a wrong call gets an error, or the signal that the kernel documents for a
-//! mapping whose pages are gone.
+//! mapping whose pages are gone. What is not says so: to lend out a ring, and ioctls of any kind.
 //!
 //! ```no_run
 //! use cpal_alsa_mmap::sys::{Access, Direction, Format, HwParams, OpenOptions, Param, Pcm};

@@ -69,9 +69,9 @@ impl From<LinearError> for io::Error {
 /// So who uses a window of what is published as theirs, and gives it back in time, has it alone. Who
 /// is later than the ring is long shares it: samples may change while they are looked at, and be
 /// part old and part new. No sample type has a value that this could break, and the stream that
-/// is late says so. The ring is kept out of children. What remains is an assumption, and the reason
-/// why only the stream's worker owns one: no other part of this process maps the ring of the same
-/// file.
+/// is late says so. The ring is kept out of children. That nobody else in this process uses the ring
+/// meanwhile is for its maker to see to: so the constructors are `unsafe`. [`Mapping`] shares the ring
+/// with whomever.
 #[derive(Debug)]
 pub struct MappedRing {
     map: Mapping,
@@ -86,7 +86,13 @@ impl MappedRing {
     /// # Errors
     ///
     /// As [`Pcm::mmap`].
-    pub fn new(pcm: &Pcm, buffer_size: usize, frame_bytes: usize) -> io::Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// As long as a window is borrowed, nobody else in this process writes to its bytes, or reads them: by another
+    /// `MappedRing` or [`Mapping`] of the same substream, which `pcm` and each file that was opened with
+    /// [`append`](super::OpenOptions::append) beside it can make.
+    pub unsafe fn new(pcm: &Pcm, buffer_size: usize, frame_bytes: usize) -> io::Result<Self> {
         let len = buffer_size
             .checked_mul(frame_bytes)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
@@ -105,7 +111,15 @@ impl MappedRing {
     /// # Errors
     ///
     /// [`LinearError::NotPages`] where the ring is no whole number of pages; else as [`Pcm::mmap`].
-    pub fn linear(pcm: &Pcm, buffer_size: usize, frame_bytes: usize) -> Result<Self, LinearError> {
+    ///
+    /// # Safety
+    ///
+    /// As for [`new`](Self::new).
+    pub unsafe fn linear(
+        pcm: &Pcm,
+        buffer_size: usize,
+        frame_bytes: usize,
+    ) -> Result<Self, LinearError> {
         let map = Self::map_twice(pcm.as_fd(), buffer_size, frame_bytes)?;
         map.map.dont_fork().map_err(LinearError::Io)?;
         Ok(map)
@@ -175,7 +189,7 @@ impl MappedRing {
         #[cfg(asan)]
         self.map.shut_but(from, len);
         // SAFETY: mapped readable and writable as long as `self`, any byte is a valid u8, and
-        // nobody else writes there (see the type).
+        // nobody else uses them, which the maker of `self` has promised, but who is late (see the type).
         unsafe { std::slice::from_raw_parts_mut(at, len) }
     }
 }

@@ -60,3 +60,28 @@ fn a_stream_of_nothing_is_refused_before_the_device_is_opened() {
         ErrorKind::DeviceNotAvailable
     );
 }
+
+#[test]
+fn a_priority_that_is_none_is_refused_before_the_device_is_opened() {
+    let config = StreamConfig {
+        channels: 2,
+        sample_rate: 48_000,
+        buffer_size: BufferSize::Default,
+    };
+    let error = |priority| {
+        let mut device = nowhere();
+        device.options.priority = priority;
+        let format = SampleFormat::I16;
+        let stream = device.build_output_stream_raw(config, format, |_, _| {}, |_| {}, None);
+        stream.unwrap_err()
+    };
+    for priority in [0, 100, 255] {
+        let error = error(Some(priority));
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let wanted = format!("a priority of {priority} is none: SCHED_FIFO has 1 to 99");
+        assert!(error.to_string().contains(&wanted), "{error}");
+    }
+    for priority in [None, Some(1), Some(99)] {
+        assert_eq!(error(priority).kind(), ErrorKind::DeviceNotAvailable);
+    }
+}

@@ -203,6 +203,22 @@ fn a_late_callback_loses_frames_once_and_the_clock_goes_on() {
 }
 
 #[test]
+fn a_card_that_skips_nothing_starts_anew() {
+    let mut scene = Scene::new(100, 4, 10_000);
+    scene.turns = 64;
+    scene.bench.no_skip.store(400, Relaxed);
+    scene.deed = Box::new(|call, bench| {
+        if call == 20 {
+            bench.stall.store(1234, Relaxed);
+        }
+    });
+    let outcome = scene.record();
+    check(&outcome, 10_000, true);
+    assert!(matches!(outcome.reports[..], [Report::Xrun]));
+    assert_eq!((outcome.stats.xruns, outcome.starts), (1, 2));
+}
+
+#[test]
 fn a_turn_of_the_ring_that_the_kernel_missed_is_an_overrun() {
     let mut scene = Scene::new(100, 4, 10_000);
     scene.turns = 64;
@@ -252,7 +268,11 @@ fn a_machine_that_slept_records_on() {
         scene.bench.forgets.store(forgets, Relaxed);
         let outcome = scene.record();
         assert_eq!(outcome.end, Some(End::Drained));
-        assert!(outcome.reports.is_empty(), "{:?}", outcome.reports);
+        // A card that forgets loses what was not read.
+        match forgets {
+            true => assert!(matches!(outcome.reports[..], [Report::Xrun])),
+            false => assert!(outcome.reports.is_empty(), "{:?}", outcome.reports),
+        }
         assert_eq!(outcome.starts, 1 + u64::from(forgets));
     }
 }
@@ -281,8 +301,10 @@ proptest! {
         length in 1u64..20_000,
         turns in 3u64..6,
         timer: bool,
+        overshoot in 0u64..750,
     ) {
         let mut scene = Scene::new(period, periods, length);
+        scene.bench.overshoot.store(overshoot.min(period / 2), Relaxed);
         (scene.turns, scene.timer) = (turns, timer);
         check(&scene.record(), length, false);
     }

@@ -30,7 +30,7 @@ impl Exchange for Echo {
         self.calls += 1;
         for &(at, frames) in &self.stalls {
             if at == self.calls {
-                self.bench.stall.fetch_add(frames, Relaxed);
+                self.bench.stall.fetch_max(frames, Relaxed);
             }
         }
         if self.calls == self.pause_at {
@@ -212,6 +212,69 @@ fn an_unplugged_card_ends_the_stream() {
     assert!(matches!(outcome.reports[..], [Report::Disconnected]));
 }
 
+/// The end of a stream that was not played is none.
+#[test]
+fn a_drain_that_is_cut_off_says_so() {
+    type Plant = fn(&Bench);
+    let plants: [(Plant, &[Report]); 4] = [
+        (
+            |bench| bench.xrun_at.store(10_150, Relaxed),
+            &[Report::Xrun, Report::CutOff],
+        ),
+        (
+            |bench| bench.xrun_at_drain.store(10, Relaxed),
+            &[Report::CutOff],
+        ),
+        (
+            |bench| {
+                bench.suspend_at.store(10_150, Relaxed);
+                bench.forgets.store(true, Relaxed);
+            },
+            &[Report::Xrun, Report::CutOff],
+        ),
+        (
+            |bench| bench.unplug_at.store(10_150, Relaxed),
+            &[Report::Disconnected],
+        ),
+    ];
+    for (plant, expected) in plants {
+        let scene = Scene::new(100, 3, 10_000);
+        plant(&scene.bench);
+        let outcome = scene.run();
+        assert_eq!(outcome.end, None);
+        let told = format!("{:?}", outcome.reports);
+        assert_eq!(told, format!("{expected:?}"));
+        assert_eq!(outcome.starts, 1);
+    }
+}
+
+#[test]
+fn a_machine_that_slept_goes_on() {
+    for (at, forgets) in [(1_000, false), (1_000, true), (10_150, false)] {
+        let scene = Scene::new(100, 3, 10_000);
+        scene.bench.suspend_at.store(at, Relaxed);
+        scene.bench.forgets.store(forgets, Relaxed);
+        let outcome = scene.run();
+        assert_eq!(outcome.end, Some(End::Drained));
+        match forgets {
+            true => assert!(matches!(outcome.reports[..], [Report::Xrun])),
+            false => assert!(outcome.reports.is_empty(), "{:?}", outcome.reports),
+        }
+        assert_eq!(outcome.starts, 1 + u64::from(forgets));
+    }
+}
+
+#[test]
+fn a_card_that_skips_nothing_starts_anew() {
+    let mut scene = Scene::new(100, 4, 10_000);
+    scene.bench.no_skip.store(400, Relaxed);
+    scene.stalls = vec![(20, 1_234)];
+    let outcome = scene.run();
+    assert_eq!(outcome.end, Some(End::Drained));
+    assert!(matches!(outcome.reports[..], [Report::Xrun]));
+    assert_eq!((outcome.stats.xruns, outcome.starts), (1, 2));
+}
+
 #[test]
 fn an_xrun_of_the_drivers_own_is_recovered_from() {
     let scene = Scene::new(100, 3, 10_000);
@@ -244,7 +307,9 @@ proptest! {
         let mut scene = Scene::new(period, 3, length);
         scene.periods = periods;
         scene.timer = timer;
-        scene.stalls = stalls;
+        // A timer's thread that is later has it heard again.
+        let most = if timer { period * periods[1] } else { u64::MAX };
+        scene.stalls = stalls.into_iter().map(|(at, frames)| (at, frames.min(most))).collect();
         scene.bench.pause.store(pause, Relaxed);
         scene.pause_at = pause_at;
         let outcome = scene.run();

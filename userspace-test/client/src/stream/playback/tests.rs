@@ -354,14 +354,83 @@ fn a_machine_that_slept_plays_on() {
         scene.bench.forgets.store(forgets, Relaxed);
         let outcome = scene.play();
         assert_eq!(outcome.end, Some(End::Drained));
-        assert!(outcome.reports.is_empty(), "{:?}", outcome.reports);
         // A card that forgets loses what was queued.
+        match forgets {
+            true => assert!(matches!(outcome.reports[..], [Report::Xrun])),
+            false => assert!(outcome.reports.is_empty(), "{:?}", outcome.reports),
+        }
         assert_eq!(outcome.starts, 1 + u64::from(forgets));
         assert_eq!(outcome.played.iter().rev().find(|&&f| f != 0), Some(&5_000));
         if !forgets {
             check(&outcome, 5_000, false);
         }
     }
+}
+
+/// The end of a stream that was not played is none.
+#[test]
+fn a_drain_that_is_cut_off_says_so() {
+    type Plant = fn(&Bench);
+    let plants: [(Plant, &[Report]); 4] = [
+        (
+            |bench| bench.xrun_at.store(4_800, Relaxed),
+            &[Report::Xrun, Report::CutOff],
+        ),
+        // Nobody looks between it and DRAIN, which hides it.
+        (
+            |bench| bench.xrun_at_drain.store(10, Relaxed),
+            &[Report::CutOff],
+        ),
+        (
+            |bench| {
+                bench.suspend_at.store(4_800, Relaxed);
+                bench.forgets.store(true, Relaxed);
+            },
+            &[Report::Xrun, Report::CutOff],
+        ),
+        (
+            |bench| bench.unplug_at.store(4_800, Relaxed),
+            &[Report::Disconnected],
+        ),
+    ];
+    for (plant, expected) in plants {
+        let scene = Scene::new(100, 4, 5_000);
+        plant(&scene.bench);
+        let outcome = scene.play();
+        assert_eq!(outcome.end, None);
+        let told = format!("{:?}", outcome.reports);
+        assert_eq!(told, format!("{expected:?}"));
+        assert_eq!(outcome.starts, 1);
+        assert!(outcome.played.len() < 5_000);
+    }
+}
+
+#[test]
+fn a_machine_that_slept_drains_on() {
+    let scene = Scene::new(100, 4, 5_000);
+    scene.bench.suspend_at.store(4_800, Relaxed);
+    check(&scene.play(), 5_000, false);
+}
+
+/// Without period wakeups nobody else asks where the card is, and what was played is silenced when that is asked.
+#[test]
+fn a_timer_that_is_later_than_the_ring_has_it_heard_again() {
+    let mut scene = Scene::new(100, 4, 10_000);
+    (scene.timer, scene.turns) = (true, 64);
+    scene.deed = Box::new(|call, bench| {
+        if call == 20 {
+            bench.stall.store(1_234, Relaxed);
+        }
+    });
+    let outcome = scene.play();
+    assert!(matches!(outcome.reports[..], [Report::Xrun]));
+    let mut heard = vec![0; 10_001];
+    for &frame in outcome.played.iter().filter(|&&f| f != 0) {
+        heard[frame as usize] += 1;
+    }
+    assert!(heard[1..].iter().all(|&times| times >= 1));
+    // Three rings and a bit.
+    assert_eq!(heard.iter().max(), Some(&4));
 }
 
 #[test]
@@ -451,8 +520,13 @@ proptest! {
         periods in 2u64..9,
         length in 1u64..20_000,
         turns in 2u64..5,
+        timer: bool,
+        overshoot in 0u64..750,
     ) {
         let mut scene = Scene::new(period, periods, length);
+        scene.timer = timer;
+        // The thread may wake up that much later, each time.
+        scene.bench.overshoot.store(overshoot.min(period / 2), Relaxed);
         // Two turns are as near as a boundary comes while a full ring is still told from a late
         // one.
         scene.turns = turns + 1;
@@ -533,14 +607,17 @@ proptest! {
         period in 1u64..500,
         periods in 2u64..6,
         length in 1u64..10_000,
+        timer: bool,
         stalls in prop::collection::vec((0u64..40, 1u64..3000), 0..5),
     ) {
         let mut scene = Scene::new(period, periods, length);
-        scene.turns = 1 << 14;
+        (scene.turns, scene.timer) = (1 << 14, timer);
+        // A timer's thread that is later has it heard again.
+        let most = if timer { period * periods } else { u64::MAX };
         scene.deed = Box::new(move |call, bench| {
             for &(at, frames) in &stalls {
                 if at == call {
-                    bench.stall.fetch_add(frames, Relaxed);
+                    bench.stall.fetch_max(frames.min(most), Relaxed);
                 }
             }
         });
