@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The card against a model of its data sheet.
+//!
+//! QEMU with the card runs without processors, under qtest: this crate writes its
+//! registers and its memory and lets its clock run. A program of random operations,
+//! legal and illegal, is given to the card and to a model written from the data
+//! sheet alone, and after every step all that a guest can see of the two is the
+//! same: registers, all of memory byte by byte (status lines, events, recordings,
+//! messages of interrupts), and at the end what the card has fetched.
+//!
+//! - [`qtest`]: QEMU, and its line protocol
+//! - [`card`]: the card in that machine
+//! - [`arena`]: the memory that programs work in
+//! - [`ops`]: what a program is made of
+//! - [`model`]: the reference
+//! - [`run`]: both side by side
+
+pub mod arena;
+pub mod card;
+pub mod model;
+pub mod ops;
+pub mod qtest;
+pub mod regs;
+pub mod run;

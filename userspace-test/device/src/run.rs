@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A program, given to the card and to the model; after each operation everything
+//! that a guest can see of the two is compared.
+//!
+//! Many programs share one QEMU, for it takes longer to start than a program to run.
+//! Between two the card is reset and memory is cleared; a card that is not then as at
+//! power-on fails the next program's first look.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::arena;
+use crate::card::Card;
+use crate::model::{Model, REGISTERS};
+use crate::ops::{Fault, Op, Place, Seg, Setup, Step, Table};
+use crate::qtest::{Result, from_base64, parse, to_base64};
+use crate::regs::*;
+
+/// Deadlines in one step of the clock after which each interrupt is looked for.
+const LOOKS: usize = 100;
+
+/// What a read is expected to say.
+#[derive(Debug)]
+struct Read1 {
+    what: String,
+    want: Option<u64>,
+}
+
+/// A fault that the model is not told of: the value of a property.
+pub type Planted = (&'static str, serde_json::Value);
+
+/// A card and its model, side by side.
+#[derive(Debug)]
+pub struct Pair {
+    qemu: PathBuf,
+    planted: Option<Planted>,
+    card: Option<Card>,
+    model: Model,
+    reads: Vec<Read1>,
+    tapped: u64,
+    /// Operations done, for whoever counts.
+    pub done: u64,
+}
+
+impl Pair {
+    /// With QEMU started when the first program comes.
+    #[must_use]
+    pub fn new(qemu: &Path, planted: Option<Planted>) -> Self {
+        Self {
+            qemu: qemu.to_owned(),
+            planted,
+            card: None,
+            model: Model::new(0),
+            reads: Vec::new(),
+            tapped: 0,
+            done: 0,
+        }
+    }
+
+    fn card(&mut self) -> Result<&mut Card> {
+        self.card.as_mut().ok_or_else(|| "no QEMU".to_owned())
+    }
+
+    /// Runs a program from a card at power-on.
+    ///
+    /// # Errors
+    /// The first difference, in words; or the end of QEMU and what it said.
+    pub fn run(&mut self, program: &[Op]) -> Result<()> {
+        let end = self.try_run(program);
+        let end = end.map_err(|e| {
+            let said = self.card.as_ref().map(|c| c.qtest.said());
+            format!("{e}\n{}", said.unwrap_or_default())
+                .trim_end()
+                .to_owned()
+        });
+        if end.is_err() {
+            self.reads.clear();
+            if self.recover().is_err() {
+                self.card = None; // in whatever state it is
+            }
+        }
+        end
+    }
+
+    /// Ends QEMU.
+    ///
+    /// # Errors
+    /// When it has something to say at its end.
+    pub fn quit(mut self) -> Result<()> {
+        self.card.take().map_or(Ok(()), |card| card.qtest.quit())
+    }
+
+    fn try_run(&mut self, program: &[Op]) -> Result<()> {
+        if self.card.is_none() {
+            let mut card = Card::start(&self.qemu, &[])?;
+            card.enable()?;
+            self.card = Some(card);
+            self.tapped = 0;
+        }
+        let zeros = to_base64(&vec![0; arena::SIZE]);
+        let no_sram = to_base64(&vec![0; arena::SRAM]);
+        let qtest = &mut self.card()?.qtest;
+        qtest.line(&format!(
+            "b64write {:#x} {:#x} {zeros}",
+            arena::BASE,
+            arena::SIZE
+        ));
+        qtest.line(&format!(
+            "b64write {:#x} {:#x} {no_sram}",
+            arena::BARS[1].1,
+            arena::SRAM
+        ));
+        let clock = arena::BARS[0].1 + u64::from(SGRING_CLOCK);
+        let now = qtest.number(&format!("readq {clock:#x}"))?;
+        self.model = Model::new(now);
+        self.look("at the beginning")?;
+        self.all_registers();
+        self.answers("at the beginning")?;
+        if let Some((property, value)) = self.planted.clone() {
+            self.card()?.set(property, &value)?;
+        }
+        for (i, op) in program.iter().enumerate() {
+            let what = format!("operation {}, {op:?}", i + 1);
+            self.step(op).map_err(|e| format!("{what}: {e}"))?;
+            self.look(&what)?;
+            self.done += 1;
+        }
+        self.all_registers();
+        self.answers("at the end")?;
+        self.tap()?;
+        self.tidy()
+    }
+
+    /// After a difference QEMU can mostly go on, and much faster than a new one.
+    fn recover(&mut self) -> Result<()> {
+        self.card()?.qtest.forget();
+        self.tidy()?;
+        let path = self.card()?.qtest.dir().join("tap");
+        self.tapped = path.metadata().map_err(|e| format!("tap: {e}"))?.len();
+        Ok(())
+    }
+
+    /// Leaves a card as at power-on behind.
+    fn tidy(&mut self) -> Result<()> {
+        let elsewhere = std::mem::take(&mut self.model.mem.elsewhere);
+        let card = self.card()?;
+        for addr in elsewhere.keys() {
+            card.qtest.line(&format!("writeb {addr:#x} 0"));
+        }
+        let control = arena::BARS[0].1 + u64::from(SGRING_GCTL);
+        card.qtest.line(&format!("writel {control:#x} 1"));
+        card.qtest.ask()?;
+        card.set_master(true)?;
+        for fault in Fault::ALL {
+            let off = if fault == Fault::Frozen {
+                json!(false)
+            } else {
+                json!(0)
+            };
+            card.set(fault.property(), &off)?;
+        }
+        card.set("jack0", &json!(true))?;
+        card.set("jack1", &json!(true))
+    }
+
+    // ---- the two at once -----------------------------------------------------
+
+    fn write(&mut self, offset: u32, size: u32, value: u64) -> Result<()> {
+        let letter = match size {
+            1 => 'b',
+            2 => 'w',
+            4 => 'l',
+            _ => 'q',
+        };
+        let value = if size == 8 {
+            value
+        } else {
+            value & ((1 << (8 * size)) - 1)
+        };
+        let addr = arena::BARS[0].1 + u64::from(offset);
+        self.card()?
+            .qtest
+            .line(&format!("write{letter} {addr:#x} {value:#x}"));
+        self.reads.push(Read1 {
+            what: String::new(),
+            want: None,
+        });
+        self.model.write(offset, size, value);
+        Ok(())
+    }
+
+    fn read(&mut self, offset: u32, size: u32) {
+        let letter = match size {
+            1 => 'b',
+            2 => 'w',
+            4 => 'l',
+            _ => 'q',
+        };
+        let addr = arena::BARS[0].1 + u64::from(offset);
+        let want = self.model.read(offset, size);
+        if let Some(card) = &mut self.card {
+            card.qtest.line(&format!("read{letter} {addr:#x}"));
+            self.reads.push(Read1 {
+                what: name(offset, size),
+                want,
+            });
+        }
+    }
+
+    fn stream(&mut self, n: u32, register: u32, value: u64) -> Result<()> {
+        let size = REGISTERS
+            .iter()
+            .find(|(at, _)| *at == register)
+            .map_or(4, |(_, size)| *size);
+        let offset = SGRING_STREAM_BASE + SGRING_STREAM_STRIDE * n + register;
+        self.write(offset, size, value)
+    }
+
+    fn poke(&mut self, addr: u64, bytes: &[u8]) -> Result<()> {
+        let text = to_base64(bytes);
+        self.card()?
+            .qtest
+            .line(&format!("b64write {addr:#x} {:#x} {text}", bytes.len()));
+        self.reads.push(Read1 {
+            what: String::new(),
+            want: None,
+        });
+        self.model.mem.poke(addr, bytes);
+        Ok(())
+    }
+
+    /// Sends what has gathered, and compares what was read.
+    fn answers(&mut self, what: &str) -> Result<()> {
+        let answers = self.card()?.qtest.ask()?;
+        for (read, answer) in std::mem::take(&mut self.reads).iter().zip(&answers) {
+            if let Some(want) = read.want {
+                let got = parse(answer)?;
+                if got != want {
+                    return Err(format!(
+                        "{what}: {}: {got:#x}, expected {want:#x}",
+                        read.what
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // ---- looks -----------------------------------------------------------------
+
+    fn all_registers(&mut self) {
+        for n in 0..arena::STREAMS {
+            for (register, size) in REGISTERS {
+                self.read(
+                    SGRING_STREAM_BASE + SGRING_STREAM_STRIDE * n + register,
+                    size,
+                );
+            }
+        }
+        for offset in (0..0x100).step_by(4) {
+            self.read(offset, 4);
+        }
+    }
+
+    /// Everything that can change by itself.
+    fn look(&mut self, what: &str) -> Result<()> {
+        for n in 0..arena::STREAMS {
+            for (register, size) in [
+                (SGRING_S_STATE, 4),
+                (SGRING_S_ERR, 4),
+                (SGRING_S_ERR_INDEX, 4),
+                (SGRING_S_ERR_ADDR, 8),
+                (SGRING_S_HW_PTR, 8),
+            ] {
+                self.read(
+                    SGRING_STREAM_BASE + SGRING_STREAM_STRIDE * n + register,
+                    size,
+                );
+            }
+        }
+        for (register, size) in [
+            (SGRING_GERR, 4),
+            (SGRING_CLOCK, 8),
+            (SGRING_EVENT_COUNT, 4),
+            (SGRING_EVENT_LAST, 8),
+            (SGRING_JACKS, 4),
+        ] {
+            self.read(register, size);
+        }
+        self.answers(what)?;
+        let qtest = &mut self.card()?.qtest;
+        qtest.line(&format!("b64read {:#x} {:#x}", arena::BASE, arena::SIZE));
+        qtest.line(&format!(
+            "b64read {:#x} {:#x}",
+            arena::BARS[1].1,
+            arena::SRAM
+        ));
+        let answers = qtest.ask()?;
+        let arena = from_base64(&answers[0])?;
+        let sram = from_base64(&answers[1])?;
+        let model = &mut self.model;
+        for range in model.loose.drain(..) {
+            let range = range.start..range.end.min(arena::SIZE);
+            model.mem.arena[range.clone()].copy_from_slice(&arena[range]);
+        }
+        for range in model.loose_sram.drain(..) {
+            model.mem.sram[range.clone()].copy_from_slice(&sram[range]);
+        }
+        model.settle();
+        compare(what, "memory", &arena, &model.mem.arena, arena::BASE)?;
+        compare(what, "SRAM", &sram, &model.mem.sram, 0)?;
+        self.forget_messages()
+    }
+
+    /// The interrupts that have been seen.
+    fn forget_messages(&mut self) -> Result<()> {
+        let (addr, len) = (arena::message(0), 4 * arena::VECTORS as usize);
+        let at = (addr - arena::BASE) as usize;
+        if self.model.mem.arena[at..at + len].iter().any(|b| *b != 0) {
+            self.poke(addr, &vec![0; len])?;
+        }
+        Ok(())
+    }
+
+    /// [D-75] What stream 0 has moved in this program.
+    fn tap(&mut self) -> Result<()> {
+        let path = self.card()?.qtest.dir().join("tap");
+        let mut file = std::fs::File::open(path).map_err(|e| format!("tap: {e}"))?;
+        let mut got = Vec::new();
+        file.seek(SeekFrom::Start(self.tapped))
+            .and_then(|_| file.read_to_end(&mut got))
+            .map_err(|e| format!("tap: {e}"))?;
+        self.tapped += got.len() as u64;
+        if got.len() != self.model.tap.len() {
+            let want = self.model.tap.len();
+            return Err(format!("the tap has {} bytes, expected {want}", got.len()));
+        }
+        compare("at the end", "tap", &got, &self.model.tap, 0)
+    }
+
+    // ---- operations ----------------------------------------------------------------
+
+    fn step(&mut self, op: &Op) -> Result<()> {
+        match *op {
+            Op::Setup { stream, ref setup } => self.setup(stream, setup),
+            Op::Play { stream, ref setup } => {
+                self.setup(stream, setup)?;
+                self.stream(stream, SGRING_S_CMD, SGRING_CMD_PREPARE.into())?;
+                self.stream(stream, SGRING_S_CMD, SGRING_CMD_START.into())
+            }
+            Op::Command { stream, command } => self.stream(stream, SGRING_S_CMD, command.into()),
+            Op::Drain { stream, ahead } => {
+                let at = self.model.streams[stream as usize].hw_ptr;
+                let end = at.saturating_add_signed(ahead.into());
+                self.stream(stream, SGRING_S_DRAIN_END, end)?;
+                self.stream(stream, SGRING_S_CMD, SGRING_CMD_DRAIN.into())
+            }
+            Op::Swap {
+                stream,
+                ref table,
+                spoil,
+            } => {
+                let count = self.table(stream, table)?;
+                self.stream(stream, SGRING_S_SWAP_ADDR, arena::table(table.number))?;
+                self.stream(stream, SGRING_S_SWAP_COUNT, count)?;
+                if let Some((register, value)) = spoil {
+                    self.stream(stream, register, value)?;
+                }
+                self.stream(stream, SGRING_S_CMD, SGRING_CMD_SWAP.into())
+            }
+            Op::Group { value } => self.write(SGRING_GROUP_CMD, 4, value.into()),
+            Op::Register {
+                stream,
+                register,
+                value,
+            } => self.stream(stream, register, value),
+            Op::Write {
+                offset,
+                size,
+                value,
+            } => self.write(offset, size, value),
+            Op::Read { offset, size } => {
+                self.read(offset, size);
+                Ok(())
+            }
+            Op::Events {
+                addr,
+                count,
+                vector,
+            } => {
+                self.write(SGRING_EVENT_ADDR, 8, addr)?;
+                self.write(SGRING_EVENT_VECTOR, 4, vector.into())?;
+                self.write(SGRING_EVENT_COUNT, 4, count.into())
+            }
+            Op::Jack { jack, plugged } => {
+                self.answers("before a jack")?;
+                let property = if jack == 0 { "jack0" } else { "jack1" };
+                self.model.plug(jack, plugged);
+                self.card()?.set(property, &json!(plugged))
+            }
+            Op::Control { value } => self.write(SGRING_GCTL, 4, value.into()),
+            Op::Appl { stream, ahead } => {
+                let at = self.model.streams[stream as usize].hw_ptr;
+                let value = at.wrapping_add_signed(ahead);
+                self.poke(arena::appl(stream), &value.to_le_bytes())
+            }
+            Op::Data { stream, seed } => {
+                let mut x = u32::from(seed) * 2 + 1;
+                let bytes: Vec<u8> = std::iter::repeat_with(|| {
+                    x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (x >> 24) as u8
+                })
+                .take(arena::PART as usize)
+                .collect();
+                self.poke(arena::data(stream), &bytes)
+            }
+            Op::Clock(step) => self.clock(step),
+            Op::Master(on) => {
+                self.answers("before bus mastering")?;
+                self.model.mem.master = on;
+                self.card()?.set_master(on)
+            }
+            Op::Sleep => {
+                self.answers("before sleep")?;
+                self.model.reset(); // [D-140]
+                self.card()?.sleep()
+            }
+            Op::Fault { fault, value } => {
+                self.answers("before a fault")?;
+                self.model.fault(fault, value);
+                let value = if fault == Fault::Frozen {
+                    json!(value > 0)
+                } else {
+                    json!(value)
+                };
+                self.card()?.set(fault.property(), &value)
+            }
+        }
+    }
+
+    /// Writes a table; how many descriptors it has.
+    fn table(&mut self, stream: u32, table: &Table) -> Result<u64> {
+        let mut raw = Vec::new();
+        let mut add = |addr: u64, len: u32, flags: u32| {
+            raw.extend_from_slice(&addr.to_le_bytes());
+            raw.extend_from_slice(&len.to_le_bytes());
+            raw.extend_from_slice(&flags.to_le_bytes());
+        };
+        for seg in &table.segs {
+            let (addr, len, flags) = descriptor(stream, seg);
+            add(addr, len, flags);
+        }
+        let mut count = table.segs.len();
+        while table.fit && count < arena::TABLE_MAX {
+            add(arena::data(stream), arena::PART, 0);
+            count += 1;
+        }
+        self.poke(arena::table(table.number), &raw)?;
+        Ok(count as u64)
+    }
+
+    fn setup(&mut self, n: u32, setup: &Setup) -> Result<()> {
+        let ring = setup.period * setup.periods;
+        let count = self.table(n, &setup.table)?;
+        let burst = match setup.burst {
+            0 => setup.period.min((setup.rate / 1000).max(1)),
+            b => b,
+        };
+        let (periods, bursts, far) = setup.begin;
+        let begin = u64::from(setup.period) * u64::from(periods)
+            + u64::from((burst * bursts).min((setup.period - 1) / burst * burst))
+            + if far {
+                (1 << 61) / u64::from(setup.period) * u64::from(setup.period)
+            } else {
+                0
+            };
+        let capture = n >= arena::PLAYBACK;
+        let flags = if capture {
+            setup.flags
+        } else {
+            setup.flags & SGRING_FLAG_PERIOD_IRQ
+        };
+        let values = [
+            (SGRING_S_FORMAT, setup.format.into()),
+            (SGRING_S_RATE, setup.rate.into()),
+            (SGRING_S_CHANNELS, setup.channels.into()),
+            (SGRING_S_PERIOD, setup.period.into()),
+            (SGRING_S_RING, ring.into()),
+            (SGRING_S_BURST, setup.burst.into()),
+            (SGRING_S_SGT_ADDR, arena::table(setup.table.number)),
+            (SGRING_S_SGT_COUNT, count),
+            (SGRING_S_VECTOR, setup.vector.into()),
+            (SGRING_S_STATUS_ADDR, arena::status(n)),
+            (SGRING_S_FLAGS, flags.into()),
+            (SGRING_S_GROUP, setup.group.into()),
+            (
+                SGRING_S_APPL_ADDR,
+                if setup.appl { arena::appl(n) } else { 0 },
+            ),
+            (SGRING_S_BEGIN, begin),
+        ];
+        for (register, value) in values {
+            let value = setup
+                .spoil
+                .filter(|(r, _)| *r == register)
+                .map_or(value, |(_, v)| v);
+            self.stream(n, register, value)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the clock, and looks for the interrupts of each burst's end.
+    fn clock(&mut self, step: Step) -> Result<()> {
+        self.answers("before the clock")?;
+        let mut stops = Vec::new();
+        let (mut left, end) = match step {
+            Step::Bursts(n) => (n, None),
+            Step::Before => match self.model.next() {
+                Some(t) => (0, Some(t - 1)),
+                None => (0, Some(self.model.now + 1)),
+            },
+            Step::Ns(ns) => (u32::MAX, Some(self.model.now + u64::from(ns))),
+        };
+        while left > 0 && stops.len() < LOOKS {
+            left -= 1;
+            match self.model.next() {
+                Some(t) if end.is_none_or(|end| t <= end) => stops.push(self.to(t)),
+                _ => break,
+            }
+        }
+        if let Some(end) = end.filter(|_| stops.len() < LOOKS) {
+            stops.push(self.to(end));
+        }
+        let answers = self.card()?.qtest.ask()?;
+        for ((t, want), answers) in stops.iter().zip(answers.chunks(3)) {
+            let got = from_base64(&answers[1])?;
+            if got != *want {
+                return Err(format!("at {t} ns: messages {got:x?}, expected {want:x?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// To `t`, and the messages that have come by then.
+    fn to(&mut self, t: u64) -> (u64, Vec<u8>) {
+        self.model.advance(t);
+        let (addr, len) = (arena::message(0), 4 * arena::VECTORS as usize);
+        let at = (addr - arena::BASE) as usize;
+        let want = self.model.mem.arena[at..at + len].to_vec();
+        self.model.mem.arena[at..at + len].fill(0);
+        if let Some(card) = &mut self.card {
+            let none = to_base64(&vec![0; len]);
+            card.qtest.line(&format!("clock_set {t}"));
+            card.qtest.line(&format!("b64read {addr:#x} {len:#x}"));
+            card.qtest
+                .line(&format!("b64write {addr:#x} {len:#x} {none}"));
+        }
+        (t, want)
+    }
+}
+
+/// Address, length and flags.
+fn descriptor(stream: u32, seg: &Seg) -> (u64, u32, u32) {
+    let within = |part: u32| {
+        let at = seg.at * 4 % part;
+        (at, (seg.len * 4).min(part - at))
+    };
+    let (at, len) = within(arena::PART);
+    let ram = arena::data(stream) + u64::from(at);
+    let (sram_at, sram_len) = within(arena::SRAM_PART);
+    let sram = u64::from(arena::SRAM_PART * stream + sram_at);
+    match seg.place {
+        Place::Ram => (ram, len, 0),
+        Place::Sram => (sram, sram_len, SGRING_SEG_SRAM),
+        Place::Bad(i) => (arena::BAD[i % arena::BAD.len()], len.min(4096), 0),
+        Place::Odd => (ram + 2, len, 0),
+        Place::OddLength => (ram, len + 1, 0),
+        Place::Empty => (ram, 0, 0),
+        Place::Long => (ram, SGRING_LONG, 0),
+        Place::Past => (u64::MAX - 3, 8, 0),
+        Place::Last => (u64::MAX - 3, 4, 0),
+        Place::Flag => (ram, len, 2),
+        Place::PastSram => (arena::SRAM as u64 - 4, 8, SGRING_SEG_SRAM),
+    }
+}
+
+/// Bytes, a word more than CAP_SEG_MAX.
+const SGRING_LONG: u32 = (64 << 20) + 4;
+
+fn name(offset: u32, size: u32) -> String {
+    let bits = 8 * size;
+    if (SGRING_STREAM_BASE..SGRING_STREAM_BASE + 4 * SGRING_STREAM_STRIDE).contains(&offset) {
+        let n = (offset - SGRING_STREAM_BASE) / SGRING_STREAM_STRIDE;
+        let register = offset % SGRING_STREAM_STRIDE;
+        format!("stream {n}, register {register:#04x}, {bits} bits")
+    } else {
+        format!("register {offset:#05x}, {bits} bits")
+    }
+}
+
+fn compare(what: &str, where_: &str, got: &[u8], want: &[u8], base: u64) -> Result<()> {
+    let Some(at) = got.iter().zip(want).position(|(g, w)| g != w) else {
+        return Ok(());
+    };
+    let word = at & !7;
+    let end = (word + 8).min(got.len()).min(want.len());
+    let (g, w) = (&got[word..end], &want[word..end]);
+    let addr = base + word as u64;
+    let place = if base == arena::BASE && (0x1000..0x1200).contains(&word) {
+        let n = (word - 0x1000) / 0x80;
+        format!(" (status line {n} at {:#x})", word % 0x80)
+    } else {
+        String::new()
+    };
+    Err(format!(
+        "{what}: {where_} at {addr:#x}{place}: {g:02x?}, expected {w:02x?}"
+    ))
+}
