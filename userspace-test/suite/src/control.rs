@@ -2,6 +2,8 @@
 //! The card's control elements, by the kernel's interface (uapi/sound/asound.h).
 #![allow(unsafe_code)]
 
+pub mod all;
+
 use crate::card;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -102,6 +104,44 @@ fn ask<T>(card: &File, request: libc::Ioctl, argument: &mut T) -> io::Result<()>
         0.. => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Reads or writes (`number`) the values of element `id`.
+fn values(
+    card: &File,
+    id: ElemId,
+    number: u32,
+    values: [u64; VALUES],
+) -> io::Result<[u64; VALUES]> {
+    let mut element = ElemValue {
+        id,
+        indirect: 0,
+        value: values,
+        reserved: [0; 128],
+    };
+    ask(card, request::<ElemValue>(number), &mut element)?;
+    Ok(element.value)
+}
+
+/// What element `id` is.
+fn info(card: &File, id: ElemId) -> io::Result<Info> {
+    let mut info = ElemInfo {
+        id,
+        kind: 0,
+        access: 0,
+        count: 0,
+        owner: 0,
+        value: [0; 16],
+        reserved: [0; 64],
+    };
+    ask(card, request::<ElemInfo>(INFO), &mut info)?;
+    Ok(Info {
+        numid: info.id.numid,
+        kind: info.kind,
+        access: info.access,
+        count: info.count,
+        range: (info.value[0], info.value[1]),
+    })
 }
 
 /// The card's control device, open for its events: who polls it is told when the card goes.
@@ -268,15 +308,8 @@ impl Control {
         Self::of("Ring Memory Capture Enum", 0)
     }
 
-    fn call(&self, number: u32, values: [u64; VALUES]) -> io::Result<[u64; VALUES]> {
-        let mut element = ElemValue {
-            id: self.id,
-            indirect: 0,
-            value: values,
-            reserved: [0; 128],
-        };
-        ask(&self.card, request::<ElemValue>(number), &mut element)?;
-        Ok(element.value)
+    fn call(&self, number: u32, to: [u64; VALUES]) -> io::Result<[u64; VALUES]> {
+        values(&self.card, self.id, number, to)
     }
 
     /// Its value.
@@ -328,23 +361,7 @@ impl Control {
     ///
     /// As [`Self::get`].
     pub fn info(&self) -> io::Result<Info> {
-        let mut info = ElemInfo {
-            id: self.id,
-            kind: 0,
-            access: 0,
-            count: 0,
-            owner: 0,
-            value: [0; 16],
-            reserved: [0; 64],
-        };
-        ask(&self.card, request::<ElemInfo>(INFO), &mut info)?;
-        Ok(Info {
-            numid: info.id.numid,
-            kind: info.kind,
-            access: info.access,
-            count: info.count,
-            range: (info.value[0], info.value[1]),
-        })
+        info(&self.card, self.id)
     }
 
     /// What it says of itself: the words of its TLV, type and length in bytes first.

@@ -6,7 +6,9 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,38 @@ impl Child {
     pub fn waits_in(&self, call: libc::c_long) -> io::Result<bool> {
         let text = std::fs::read_to_string(format!("/proc/{}/syscall", self.0))?;
         Ok(text.split_whitespace().next() == Some(&call.to_string()))
+    }
+
+    /// Whether it ends within `time`. It is still to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// The errno of `pidfd_open(2)` or `poll(2)`.
+    pub fn ends_within(&self, time: Duration) -> io::Result<bool> {
+        // SAFETY: A number and flags.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, self.0, 0) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: A descriptor that was just made and that nobody else has.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) };
+        let mut fds = libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let ms = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
+        // SAFETY: One record.
+        match unsafe { libc::poll(&raw mut fds, 1, ms) } {
+            -1 => Err(io::Error::last_os_error()),
+            ended => Ok(ended == 1),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> libc::pid_t {
+        self.0
     }
 
     /// `SIGKILL`.

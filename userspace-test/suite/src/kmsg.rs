@@ -64,17 +64,20 @@ impl Watch {
         }
     }
 
+    /// Those of `lines` that are alarms.
+    #[must_use]
+    pub fn alarms(lines: &[String]) -> Vec<String> {
+        let alarm = |line: &&String| ALARMS.iter().any(|word| line.contains(word));
+        lines.iter().filter(alarm).cloned().collect()
+    }
+
     /// Fails if the kernel has logged an alarm since the last call.
     ///
     /// # Errors
     ///
     /// A failure with the lines.
     pub fn quiet(&mut self) -> Outcome {
-        let lines = self.lines()?;
-        let alarms: Vec<_> = lines
-            .into_iter()
-            .filter(|line| ALARMS.iter().any(|word| line.contains(word)))
-            .collect();
+        let alarms = Self::alarms(&self.lines()?);
         match alarms.is_empty() {
             true => Ok(()),
             false => Err(Stop::Fail(format!(

@@ -52,6 +52,22 @@ pub fn forward(pcm: &Pcm, mut frames: u64) -> io::Result<u64> {
     Ok(frames)
 }
 
+/// WRITEI_FRAMES without a buffer: `frames` frames of silence. Returns how many went in.
+///
+/// # Errors
+///
+/// The errno of the call.
+pub fn write_nothing(pcm: &Pcm, frames: u64) -> io::Result<i64> {
+    let mut xfer = uapi::Xferi {
+        result: 0,
+        buf: std::ptr::null_mut(),
+        frames,
+    };
+    // SAFETY: The request's structure; without a buffer the kernel reads none.
+    unsafe { pcm.ioctl(uapi::ioctl::WRITEI_FRAMES, &raw mut xfer) }?;
+    Ok(xfer.result)
+}
+
 /// CHANNEL_INFO: where the samples of `channel` lie in the ring.
 ///
 /// # Errors

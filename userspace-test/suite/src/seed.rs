@@ -30,6 +30,12 @@ impl Random {
         Self(seed)
     }
 
+    /// Starts from `seed`, and says nothing.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// An independent stream, number `index`, of the same seed.
     #[must_use]
     pub fn branch(&self, index: u64) -> Self {

@@ -8,7 +8,7 @@
 use cpal_alsa_mmap::sys::{Direction, OpenOptions, Pcm, Protection, State};
 use sgring_suite::binding::Device;
 use sgring_suite::card::{self, Config};
-use sgring_suite::control::Control;
+use sgring_suite::control::{self, Control};
 use sgring_suite::ensure;
 use sgring_suite::fail::{Failures, Tally};
 use sgring_suite::fork::{self, End};
@@ -61,7 +61,11 @@ fn main() -> ExitCode {
             "M15, M17: the ring moves, or stays with every byte",
             migration,
         ),
-        Test("controls", "M15: control writes without a ring", controls),
+        Test(
+            "controls",
+            "M15: controls: opening, listening, reading; writing without a ring",
+            controls,
+        ),
         Test(
             "probe",
             "M15: bind: a probe that fails leaves nothing",
@@ -382,6 +386,24 @@ fn controls() -> Outcome {
             )?;
             all.injected += tally.injected;
         }
+        let tally = failures.each(
+            "opening, listening, reading",
+            &ERRORS,
+            || Ok(()),
+            |()| {
+                let listener = control::events()?;
+                let value = Control::playback_memory()?.get()?;
+                let info = Control::playback_memory()?.info()?;
+                Ok((listener, value, info))
+            },
+            |(), result| {
+                if let Ok((_, value, _)) = result {
+                    ensure!(value == RAM, "it reads {value}");
+                }
+                Ok(())
+            },
+        )?;
+        all.injected += tally.injected;
         Ok(all)
     })
 }

@@ -7,6 +7,8 @@
 use cpal_alsa_mmap::sys::{Access, Pcm, State, SwParams};
 use sgring_suite::card::{self, Config};
 use sgring_suite::ensure;
+use sgring_suite::kmsg::Watch;
+use sgring_suite::raw;
 use sgring_suite::seed::Random;
 use sgring_suite::tap::{self, Outcome, Test, note};
 use sgring_suite::window::Window;
@@ -39,7 +41,41 @@ fn main() -> ExitCode {
             "write(): stereo, at every rate of a player",
             stereo,
         ),
+        Test(
+            "without_a_buffer",
+            "write() of no buffer is silence, also while the sound core writes silence of its own",
+            without_a_buffer,
+        ),
     ])
+}
+
+/// Both ways to write silence take the same lock: one of them from an interrupt.
+fn without_a_buffer() -> Outcome {
+    const FRAMES: u64 = 480;
+    let config = Config {
+        access: Access::MmapInterleaved,
+        channels: 1,
+        ..Config::stereo(240, 8)
+    };
+    let mut watch = Watch::new()?;
+    let pcm = config.prepare()?;
+    let mut params = SwParams::new(config.frames(), u64::from(config.period));
+    params.start_threshold = i64::MAX as u64;
+    params.stop_threshold = i64::MAX as u64;
+    params.silence_size = pcm.sw_params(&params)?;
+    pcm.sw_params(&params)?;
+    pcm.prepare()?;
+    let window = config.map(&pcm)?;
+    pcm.writei(&vec![0x11; config.bytes()])?;
+    pcm.start()?;
+    make_room(&pcm, FRAMES)?;
+    let written = raw::write_nothing(&pcm, FRAMES)?;
+    ensure!(written == FRAMES as i64, "{written} of {FRAMES} frames");
+    let bytes = FRAMES as usize * config.frame_bytes();
+    let silent = window.read(0, bytes).iter().all(|&byte| byte == 0);
+    ensure!(silent, "what was there before");
+    pcm.drop_frames()?;
+    watch.quiet()
 }
 
 /// Waits until `frames` frames fit, starting the stream when it has to.

@@ -68,7 +68,8 @@ fn any_stretch(memory: u32) -> Outcome {
     let _memory = Control::playback_memory()?.changed(memory)?;
     // Six pages.
     let (pcm, frames) = prepared(page() as u32 / 4, 6)?;
-    let mut ring = MappedRing::linear(&pcm, frames, FRAME)?;
+    // SAFETY: nothing else here maps it.
+    let mut ring = unsafe { MappedRing::linear(&pcm, frames, FRAME) }?;
     ensure!(ring.is_linear(), "mapped once");
     let mut random = Random::new();
     let mut model = vec![0; frames * FRAME];
@@ -102,7 +103,8 @@ fn plays_in_any_pieces() -> Outcome {
     let _loopback = Control::of("Loopback Capture Switch", 0)?.changed(1)?;
     let (pcm, frames) = prepared(768, 4)?;
     ensure!(frames as u64 == RING, "{frames} frames");
-    let mut ring = MappedRing::linear(&pcm, frames, FRAME)?;
+    // SAFETY: nothing else here maps it.
+    let mut ring = unsafe { MappedRing::linear(&pcm, frames, FRAME) }?;
     let recorder = Config::stereo(768, 16).prepare_on(card::open_capture()?)?;
     recorder.start()?;
 
@@ -159,13 +161,15 @@ fn refused_with_the_reason() -> Outcome {
         let (pcm, frames) = prepared(period, periods)?;
         let bytes = frames * FRAME;
         ensure!(bytes % page() != 0, "{bytes} bytes are whole pages");
-        match MappedRing::linear(&pcm, frames, FRAME) {
+        // SAFETY: it is refused.
+        match unsafe { MappedRing::linear(&pcm, frames, FRAME) } {
             Err(LinearError::NotPages { ring, page: p }) => {
                 ensure!((ring, p) == (bytes, page()), "{ring} bytes, {p}");
             }
             other => ensure!(false, "{other:?}"),
         }
-        let text = MappedRing::linear(&pcm, frames, FRAME)
+        // SAFETY: as above.
+        let text = unsafe { MappedRing::linear(&pcm, frames, FRAME) }
             .err()
             .map_or_else(String::new, |e| e.to_string());
         ensure!(

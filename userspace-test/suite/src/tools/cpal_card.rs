@@ -7,13 +7,16 @@
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{ErrorKind, SampleFormat};
+use cpal_alsa_mmap::sys::Direction;
 use cpal_alsa_mmap::{DuplexConfig, DuplexInfo, End, Options, RingDevice, Wakeup};
 use sgring_suite::ensure;
-use sgring_suite::host::{self, lock, noise, stereo};
+use sgring_suite::host::{self, Running, lock, noise, stereo};
+use sgring_suite::inside::Inside;
 use sgring_suite::record::expect_frames;
 use sgring_suite::seed::Random;
 use sgring_suite::tap::{self, Outcome, Stop, Test, note};
-use std::process::ExitCode;
+use std::fs;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 const PERIOD: u32 = 1024;
@@ -39,6 +42,29 @@ fn main() -> ExitCode {
         true => Test("exact", "what is played is recorded, to the bit", exact),
         false => Test("echo", "input and output in one callback", echo),
     });
+    tests.extend([
+        Test(
+            "formats",
+            "each format that the card has is played and recorded",
+            formats,
+        ),
+        Test(
+            "stopped",
+            "a process that is stopped for longer than the ring is one Xrun each way, and its streams go on",
+            stopped,
+        ),
+        Test(
+            "own_xrun",
+            "an xrun of the card's own is one Xrun and one more START, each way",
+            own_xrun,
+        ),
+        // The card does not come back.
+        Test(
+            "gone",
+            "a card that goes away ends its streams with DeviceNotAvailable",
+            gone,
+        ),
+    ]);
     tap::run(&tests)
 }
 
@@ -204,6 +230,137 @@ fn late() -> Outcome {
         (stats.frames, stats.starts) == (FRAMES as u64, 1),
         "{stats:?}"
     );
+    Ok(())
+}
+
+/// One stream each way, in the format that all cards have.
+fn both_ways(deeds: [Box<dyn FnMut(u64) + Send>; 2], frames: usize) -> Result<[Running; 2], Stop> {
+    let options = Options::default();
+    let (format, config) = (SampleFormat::I16, stereo(PERIOD));
+    let [there, back] = deeds;
+    let bytes = noise(&mut Random::new(), format, 2, frames);
+    let playing = host::play(&device(1, options)?, config, format, &bytes, there)?;
+    let card = device(2, options)?;
+    let (recording, _) = host::record(&card, config, format, frames as u64, back)?;
+    Ok([playing, recording])
+}
+
+fn formats() -> Outcome {
+    let frames = 9_607;
+    for number in [1, 2] {
+        let card = device(number, Options::default())?;
+        let configs: Vec<_> = match number {
+            1 => card.supported_output_configs()?.collect(),
+            _ => card.supported_input_configs()?.collect(),
+        };
+        let mut formats = Vec::new();
+        for config in configs {
+            let rates = config.min_sample_rate()..=config.max_sample_rate();
+            let format = config.sample_format();
+            if config.channels() == 2 && rates.contains(&48_000) && !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        for &format in &formats {
+            let stream = match number {
+                1 => {
+                    let bytes = noise(&mut Random::new(), format, 2, frames);
+                    host::play(&card, stereo(PERIOD), format, &bytes, |_| {})?
+                }
+                _ => host::record(&card, stereo(PERIOD), format, frames as u64, |_| {})?.0,
+            };
+            let stats = stream.drained()?;
+            stream.calm()?;
+            ensure!(stats.frames == frames as u64, "{format}: {stats:?}");
+        }
+        let way = if number == 1 { "played" } else { "recorded" };
+        note(format_args!("{way}: {formats:?}"));
+        ensure!(formats.contains(&SampleFormat::I16), "{way}: {formats:?}");
+    }
+    Ok(())
+}
+
+fn stopped() -> Outcome {
+    let streams = both_ways([Box::new(|_| {}), Box::new(|_| {})], FRAMES)?;
+    while streams
+        .iter()
+        .any(|stream| stream.handle.stats().callbacks < 8)
+    {}
+    // A ring is 85 ms.
+    let process = std::process::id();
+    let script = format!("kill -STOP {process}; sleep 0.3; kill -CONT {process}");
+    let status = Command::new("sh").args(["-c", &script]).status()?;
+    ensure!(status.success(), "{status}");
+    // Where the driver has a copy of the ring it skips nothing: a recording starts anew.
+    let anew = u64::from(has("needs-sync"));
+    for (stream, starts) in streams.iter().zip([1, 1 + anew]) {
+        let stats = stream.drained()?;
+        note(format_args!("{stats:?}"));
+        let errors = stream.errors();
+        ensure!(errors == [ErrorKind::Xrun], "{errors:?}");
+        ensure!(
+            (stats.frames, stats.xruns, stats.starts) == (FRAMES as u64, 1, starts),
+            "{stats:?}"
+        );
+    }
+    Ok(())
+}
+
+fn own_xrun() -> Outcome {
+    let trouble = |number, way| -> Result<Box<dyn FnMut(u64) + Send>, Stop> {
+        let card = device(number, Options::default())?;
+        Ok(Box::new(move |call| {
+            if call == 10 {
+                let inside = Inside::of(&card, way);
+                inside.and_then(Inside::xrun).expect("an xrun");
+            }
+        }))
+    };
+    let deeds = [
+        trouble(1, Direction::Playback)?,
+        trouble(2, Direction::Capture)?,
+    ];
+    for stream in both_ways(deeds, FRAMES)? {
+        let stats = stream.drained()?;
+        note(format_args!("{stats:?}"));
+        let errors = stream.errors();
+        ensure!(errors == [ErrorKind::Xrun], "{errors:?}");
+        ensure!(
+            (stats.frames, stats.starts, stats.xruns) == (FRAMES as u64, 2, 1),
+            "{stats:?}"
+        );
+    }
+    Ok(())
+}
+
+fn gone() -> Outcome {
+    let streams = both_ways([Box::new(|_| {}), Box::new(|_| {})], 48_000 * 60)?;
+    while streams
+        .iter()
+        .any(|stream| stream.handle.stats().callbacks < 8)
+    {}
+    let card = device(1, Options::default())?.address().card;
+    let path = fs::canonicalize(format!("/sys/class/sound/card{card}/device"))?;
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    // The driver waits until nobody has the card open any more: the streams let go of it by themselves.
+    fs::write(path.join("driver/unbind"), name)?;
+    for stream in &streams {
+        let end = stream.handle.wait(Duration::from_secs(10));
+        let errors = stream.errors();
+        ensure!(
+            end == Some(End::Failed) && errors == [ErrorKind::DeviceNotAvailable],
+            "{end:?}, {errors:?}"
+        );
+    }
+    for number in [1, 2] {
+        let error = match device(number, Options::default()) {
+            // The address has the card's name, and that is gone as well.
+            Err(_) => continue,
+            Ok(card) => card.default_output_config().err(),
+        };
+        let kind = error.as_ref().map(cpal::Error::kind);
+        ensure!(kind == Some(ErrorKind::DeviceNotAvailable), "{error:?}");
+    }
     Ok(())
 }
 

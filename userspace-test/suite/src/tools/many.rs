@@ -66,7 +66,8 @@ impl Stream {
         pcm.sw_params(&params)?;
         pcm.prepare()?;
         Ok(Self {
-            ring: MappedRing::new(&pcm, PERIODS * PERIOD, CHANNELS * 4)?,
+            // SAFETY: nothing else here maps it.
+            ring: unsafe { MappedRing::new(&pcm, PERIODS * PERIOD, CHANNELS * 4) }?,
             control: ControlPage::new(&pcm)?,
             status: StatusPage::new(&pcm)?,
             pcm,

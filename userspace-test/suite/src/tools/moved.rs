@@ -117,7 +117,8 @@ fn mapped(period: u32) -> Outcome {
         ..Config::stereo(period, 4)
     };
     let pcm = config.prepare()?;
-    let mut ring = MappedRing::new(&pcm, config.frames() as usize, FRAME_BYTES)?;
+    // SAFETY: nothing else here maps it.
+    let mut ring = unsafe { MappedRing::new(&pcm, config.frames() as usize, FRAME_BYTES) }?;
     let (control, status) = (ControlPage::new(&pcm)?, StatusPage::new(&pcm)?);
     let size = config.frames() as usize;
     let frames = clip().len() / FRAME_BYTES;

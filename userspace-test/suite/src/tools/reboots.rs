@@ -78,7 +78,8 @@ fn going(down_after: usize) -> Outcome {
     let _loopback = Control::of("Loopback Capture Switch", 0)?.changed(1)?;
     let playback = config.prepare()?;
     let capture = Config::stereo(PERIOD as u32, PERIODS as u32).prepare_on(card::open_capture()?)?;
-    let mut ring = MappedRing::new(&playback, PERIOD * PERIODS, FRAME_BYTES)?;
+    // SAFETY: nothing else here maps it.
+    let mut ring = unsafe { MappedRing::new(&playback, PERIOD * PERIODS, FRAME_BYTES) }?;
     playback.link(&capture)?;
     let mut written = 0;
     let mut write = |playback: &Pcm| -> Outcome {
