@@ -17,6 +17,7 @@ pub(crate) struct Fds {
     pub stdin: i32,
     pub stdout: i32,
     pub stderr: i32,
+    pub job: i32,
     pub tty: i32,
 }
 
@@ -28,6 +29,8 @@ pub(crate) struct Files<'a> {
     pub dir: &'a Path,
     /// QEMUs that had the guest before this one: what they have written is gone on with.
     pub hops: u32,
+    /// The state of a guest that another QEMU has left: this one goes on with it.
+    pub state: Option<&'a Path>,
 }
 
 /// Of what the guest takes for random, under icount.
@@ -86,7 +89,11 @@ pub(crate) fn build(
     argv.pair("-append", kernel_line(config, files.release));
     argv.pair(
         "-chardev",
-        log_file("serial", &files.dir.join("serial.log"), files.hops)?,
+        log_file(
+            "serial",
+            &files.dir.join("serial.log"),
+            files.state.is_some(),
+        )?,
     );
     argv.pair("-serial", "chardev:serial");
 
@@ -104,6 +111,7 @@ pub(crate) fn build(
         (2, "stdin", fds.stdin),
         (3, "stdout", fds.stdout),
         (4, "stderr", fds.stderr),
+        (5, "job", fds.job),
     ] {
         argv.pair("-chardev", format!("socket,id={id},fd={fd}"));
         argv.pair(
@@ -130,9 +138,8 @@ pub(crate) fn build(
         argv.pair("-trace", pattern);
     }
     argv.0.extend(config.qemu_args.iter().cloned());
-    if files.hops != 0 {
-        let state = escape(&files.dir.join(HOP_STATE))?;
-        argv.pair("-incoming", format!("file:{state}"));
+    if let Some(state) = files.state {
+        argv.pair("-incoming", format!("file:{}", escape(state)?));
     }
     Ok(argv.0)
 }
@@ -151,8 +158,8 @@ fn kernel_line(config: &Config, release: &str) -> String {
 }
 
 /// A character device whose output goes to a file, behind what an earlier QEMU has put there.
-fn log_file(id: &str, path: &Path, hops: u32) -> Result<String, Error> {
-    let append = if hops == 0 { "" } else { ",append=on" };
+fn log_file(id: &str, path: &Path, go_on: bool) -> Result<String, Error> {
+    let append = if go_on { ",append=on" } else { "" };
     Ok(format!("file,id={id},path={}{append}", escape(path)?))
 }
 
@@ -190,7 +197,7 @@ fn sound(argv: &mut Argv, config: &Config, files: Files<'_>) -> Result<(), Error
         Card::Sgring => {
             argv.pair(
                 "-chardev",
-                log_file("tap", &dir.join("tap.raw"), files.hops)?,
+                log_file("tap", &dir.join("tap.raw"), files.hops != 0)?,
             );
             let place = match config.machine {
                 Machine::Q35 => {
@@ -276,7 +283,8 @@ mod tests {
         stdin: 12,
         stdout: 13,
         stderr: 14,
-        tty: 15,
+        job: 15,
+        tty: 16,
     };
 
     fn line(config: &Config, accel: Accel) -> String {
@@ -285,6 +293,7 @@ mod tests {
             release: "7.3.4+deb13-amd64",
             dir: Path::new("/run,1"),
             hops: 0,
+            state: None,
         };
         let args = build(config, accel, files, FDS).unwrap();
         args.join(std::ffi::OsStr::new(" ")).into_string().unwrap()

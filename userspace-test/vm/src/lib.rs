@@ -19,6 +19,7 @@ pub mod dmesg;
 mod error;
 mod hop;
 mod initrd;
+mod kept;
 mod layout;
 mod listen;
 mod memory;

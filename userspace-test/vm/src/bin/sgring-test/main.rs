@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use rustix::fs::{FlockOperation, flock};
@@ -37,8 +37,8 @@ each to be seen by its detector).
 A test fails by a wrong behaviour (FAIL) or because it could not be done (ERROR:
 no VM, a crash, a missing program, no result). Both count as failed.
 
-Left behind in build/results/: tests.tap, junit.xml and each unit's log; the VM
-runs themselves in build/vm/.
+Left behind in build/results/: tests.tap, junit.xml, each unit's log and what it
+took (times.txt); the VM runs themselves in build/vm/.
 
 Exit status: 0 all passed, 1 something failed, 125 bad options, 130 Ctrl-C.";
 
@@ -135,12 +135,14 @@ fn work(
         }
         let lock = || running.lock().unwrap_or_else(PoisonError::into_inner);
         lock().push(unit.label.clone());
+        let began = Instant::now();
         let mut rec = Recorder::new(report, &unit.label, unit.planned);
         if catch_unwind(AssertUnwindSafe(|| (unit.body)(context, &mut rec))).is_err() {
             rec.abort("the test itself panicked");
         }
         if !context.stopper.stopped() {
             rec.finish();
+            report.took(&unit.label, began.elapsed());
         }
         lock().retain(|label| *label != unit.label);
     }
@@ -201,7 +203,7 @@ fn clear(results: &Path) -> std::io::Result<()> {
 
 fn run(args: &Args) -> Result<ExitCode, Error> {
     let context = Context {
-        layout: Layout::find()?,
+        layout: Layout::find()?.keeping(true),
         stopper: Stopper::on_signals()?,
     };
     let report = Report::new(args.only.clone());
@@ -255,6 +257,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     if let Err(e) = junit(&context, &tap) {
         println!("junit.xml could not be made: {e}");
     }
+    std::fs::write(results.join("times.txt"), report.times()).map_err(broken)?;
     println!("results: {}", results.display());
     let (passed, failed, skipped) = report.counts();
     println!("{passed} passed, {failed} failed, {skipped} skipped");

@@ -22,7 +22,7 @@ struct Bug {
     /// The value of the module's parameter `planted`.
     name: &'static str,
     what: &'static str,
-    /// Run after a ring was made, played from and freed.
+    /// What is run with it.
     script: &'static str,
     sight: Sight,
 }
@@ -35,6 +35,11 @@ const UNBIND: &str = "cd /sys/bus/pci/drivers/snd_sgring && echo 0000:* >unbind"
 const LEAKS: &str = "echo scan >/sys/kernel/debug/kmemleak; sleep 6\n\
                      echo scan >/sys/kernel/debug/kmemleak; cat /sys/kernel/debug/kmemleak";
 const REFS: &str = "/opt/ring_refs";
+/// A seed with which each is found early.
+const FUZZ: &str = "SGRING_SEED=7 SGRING_FUZZ_PROGRAMS=100 /opt/fuzz_user";
+/// Twice: what the first ring leaves behind is found at the second.
+const PLAY: &str = "aplay -q -M -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 -d 1 /dev/zero\n\
+                    aplay -q -M -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 -d 1 /dev/zero";
 
 const BUGS: [Bug; 8] = [
     Bug {
@@ -87,15 +92,45 @@ const BUGS: [Bug; 8] = [
     },
 ];
 
+/// What the fuzzer is to find by itself: where `fuzz_user` says so, or where the log does, with the program that
+/// it was in.
+const FUZZED: [Bug; 4] = [
+    Bug {
+        name: "page_kept",
+        what: "the fuzzer finds that pages of rings do not come back",
+        script: FUZZ,
+        sight: Sight::Said("kB are allowed"),
+    },
+    Bug {
+        name: "page_put",
+        what: "the fuzzer finds that a page of a ring is let go of twice",
+        script: FUZZ,
+        sight: Sight::Log("page_ref_count(page) == 0"),
+    },
+    Bug {
+        name: "page_behind",
+        what: "the fuzzer finds that the last page of a ring is one behind it",
+        script: FUZZ,
+        sight: Sight::Said("seen: audit: "),
+    },
+    Bug {
+        name: "overflow",
+        what: "the fuzzer finds a product with what a user says that overflows",
+        script: FUZZ,
+        sight: Sight::Log("attempt to multiply with overflow"),
+    },
+];
+
 pub fn units() -> Vec<Unit> {
-    let mut units: Vec<_> = BUGS
-        .iter()
-        .map(|bug| {
-            let name = format!("planted-{}", bug.name);
+    let all = BUGS.iter().map(|bug| ("planted", PLAY, bug));
+    let all = all.chain(FUZZED.iter().map(|bug| ("planted-fuzz", "", bug)));
+    let mut units: Vec<_> = all
+        .map(|(kind, before, bug)| {
+            let name = format!("{kind}-{}", bug.name);
             let planned = vec![Planned::new(&*name, format!("M5: seen: {}", bug.what))];
             let label = name.clone();
             Unit::new(Shard::Planted, label, planned, move |context, rec| {
-                rec.verdict(&name, "", seen(context, bug));
+                rec.verdict(&name, "", seen(context, &name, before, bug));
             })
         })
         .collect();
@@ -112,22 +147,21 @@ pub fn units() -> Vec<Unit> {
     units
 }
 
-/// What a run with a bug left: the kernel's log and what the script printed.
+/// What a run of `script`, called `name`, with a bug left: the kernel's log and what the script printed.
 /// A kernel that the bug has killed has left both.
-fn run(context: &Context, bug: &str, script: &str) -> Result<(String, String), String> {
+fn run(context: &Context, name: &str, bug: &str, script: &str) -> Result<(String, String), String> {
     let layout = &context.layout;
     let release = layout.release().map_err(|e| e.to_string())?;
-    let play = "aplay -q -M -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 -d 1 /dev/zero\n";
-    // Twice: what the first ring leaves behind is found at the second.
-    let config = Config::new([format!("{play}{play}{script}\ntrue")])
-        .name(format!("planted-{bug}"))
+    let config = Config::new([format!("{script}\ntrue")])
+        .name(name)
         .icount(true)
         .modparam(format!("planted={bug}"))
         .file(
             layout.planted(&release),
             format!("/usr/lib/modules/{release}/updates/snd-sgring.ko"),
         )
-        .file(layout.programs().join("ring_refs"), REFS);
+        .file(layout.programs().join("ring_refs"), REFS)
+        .file(layout.programs().join("fuzz_user"), "/opt/fuzz_user");
     match Vm::run(layout, &config, &context.stopper) {
         Ok(outcome) => Ok((outcome.serial(), outcome.stdout())),
         Err(e) => {
@@ -142,8 +176,9 @@ fn run(context: &Context, bug: &str, script: &str) -> Result<(String, String), S
     }
 }
 
-fn seen(context: &Context, bug: &Bug) -> Verdict {
-    let (log, said) = match run(context, bug.name, bug.script) {
+fn seen(context: &Context, name: &str, before: &str, bug: &Bug) -> Verdict {
+    let script = format!("{before}\n{}", bug.script);
+    let (log, said) = match run(context, name, bug.name, &script) {
         Ok(left) => left,
         Err(e) => return Verdict::Error(e),
     };
@@ -170,8 +205,8 @@ fn seen(context: &Context, bug: &Bug) -> Verdict {
 }
 
 fn peace(context: &Context) -> Verdict {
-    let all = [REFS, LOOK, LEAKS, UNBIND].join("\n");
-    let (log, said) = match run(context, "none", &all) {
+    let all = [PLAY, REFS, FUZZ, LOOK, LEAKS, UNBIND].join("\n");
+    let (log, said) = match run(context, "planted-none", "none", &all) {
         Ok(left) => left,
         Err(e) => return Verdict::Error(e),
     };

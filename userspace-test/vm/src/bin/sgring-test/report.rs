@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub fn clean(name: &str) -> String {
 #[derive(Debug)]
 pub struct Report {
     cases: Mutex<Vec<Case>>,
+    units: Mutex<Vec<(String, Duration)>>,
     only: Option<String>,
     quiet: bool,
     began: Instant,
@@ -80,6 +81,7 @@ impl Report {
     pub fn new(only: Option<String>) -> Self {
         Self {
             cases: Mutex::default(),
+            units: Mutex::default(),
             only: only.map(|p| p.to_lowercase()),
             quiet: false,
             began: Instant::now(),
@@ -139,6 +141,28 @@ impl Report {
             self.say(&text);
         }
         cases.push(case);
+    }
+
+    /// A unit has ended and took this long on the host's clock.
+    pub fn took(&self, unit: &str, time: Duration) {
+        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        units.push((unit.to_owned(), time));
+    }
+
+    /// What each unit took, a line each, the longest first: where the time of
+    /// a run goes, and nothing to judge by.
+    pub fn times(&self) -> String {
+        let mut units = self
+            .units
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        units.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut out = String::new();
+        for (unit, time) in units {
+            let _ = writeln!(out, "{:8.1} s  {unit}", time.as_secs_f64());
+        }
+        out
     }
 
     /// All cases, by name, as TAP 13.
@@ -319,6 +343,14 @@ mod tests {
         unit.case("a", Ok(()));
         unit.finish();
         assert_eq!(report.counts(), (1, 1, 0));
+    }
+
+    #[test]
+    fn the_longest_unit_comes_first() {
+        let report = Report::quiet();
+        report.took("short", Duration::from_millis(1500));
+        report.took("long", Duration::from_secs(75));
+        assert_eq!(report.times(), "    75.0 s  long\n     1.5 s  short\n");
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
             checked(context, "memory", rec);
         }),
         Unit::new(Shard::Device, "device", Vec::new(), device),
+        Unit::new(Shard::Device, "device-model", Vec::new(), model),
     ];
     let mut scripts: Vec<_> = std::fs::read_dir(layout.checkout().join("scripts/tests"))
         .into_iter()
@@ -138,29 +139,38 @@ fn last_lines(text: &str, n: usize) -> String {
     lines[lines.len().saturating_sub(n)..].join("\n")
 }
 
+/// The guest programs are tests themselves: what of them can be tested here is
+/// in the suite's library, and to build all of them once more takes long.
 fn unit(context: &Context, rec: &mut Recorder<'_>) {
-    let mut cargo = Command::new("cargo");
-    cargo
-        .args([
-            "test",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-            "--color=never",
-        ])
-        .current_dir(context.layout.checkout());
-    cargo_test(context, cargo, "unit", rec);
+    for (log, packages) in [
+        ("unit", ["--workspace", "--exclude=sgring-suite"]),
+        ("unit-suite", ["--package=sgring-suite", "--lib"]),
+    ] {
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["test", "--locked", "--no-fail-fast", "--color=never"])
+            .args(packages)
+            .current_dir(context.layout.checkout());
+        cargo_test(context, cargo, "unit", log, rec);
+    }
 }
 
 /// The cpal host's own tests under the checker `kind`.
 fn checked(context: &Context, kind: &str, rec: &mut Recorder<'_>) {
     let mut command = Command::new(context.layout.checkout().join("scripts/checked"));
     command.arg(kind).arg("--no-fail-fast");
-    cargo_test(context, command, &format!("unit-{kind}"), rec);
+    let name = format!("unit-{kind}");
+    cargo_test(context, command, &name, &name, rec);
 }
 
-fn cargo_test(context: &Context, command: Command, prefix: &str, rec: &mut Recorder<'_>) {
-    let log = context.layout.results().join(format!("{prefix}.log"));
+fn cargo_test(
+    context: &Context,
+    command: Command,
+    prefix: &str,
+    log: &str,
+    rec: &mut Recorder<'_>,
+) {
+    let log = context.layout.results().join(format!("{log}.log"));
     match logged(context, command, &log, |_| {}) {
         Ok((status, text)) => {
             parse::libtest(&text, prefix, rec);
@@ -188,6 +198,13 @@ fn device(context: &Context, rec: &mut Recorder<'_>) {
     let sources = context.layout.checkout().join("qemu-device/tests/sgring");
     let tap = Tap::with_musts(Musts::read(&sources));
     tap_program(context, command, tap, "device", rec);
+}
+
+/// Random programs for the card, held against the model of its data sheet.
+fn model(context: &Context, rec: &mut Recorder<'_>) {
+    let mut command = Command::new(context.layout.programs().join("sgring-model"));
+    command.arg("--qemu").arg(context.layout.qemu());
+    tap_program(context, command, Tap::default(), "device-model", rec);
 }
 
 fn tap_program(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sgring_vm::{Card, Config};
 
-use super::{asked, clean};
+use super::{asked, clean, sleep};
 use crate::report::{Planned, Recorder};
 use crate::{Context, Shard, Unit};
 
@@ -49,7 +49,7 @@ const OTHERS: [Other; 4] = [
     },
 ];
 
-const TESTS: [(&str, &str); 7] = [
+const TESTS: [(&str, &str); 11] = [
     ("play", "every frame is played, and a drain ends"),
     ("record", "as many frames come as were asked for"),
     // Of what brings the sound back by a device of its own.
@@ -62,6 +62,22 @@ const TESTS: [(&str, &str); 7] = [
         "a late callback is one Xrun, and the stream goes on",
     ),
     ("timer", "a timer does, or the card says that it must wake"),
+    (
+        "formats",
+        "each format that the card has is played and recorded",
+    ),
+    (
+        "stopped",
+        "a process that is stopped for longer than the ring is one Xrun each way, and its streams go on",
+    ),
+    (
+        "own_xrun",
+        "an xrun of the card's own is one Xrun and one more START, each way",
+    ),
+    (
+        "gone",
+        "a card that goes away ends its streams with DeviceNotAvailable",
+    ),
 ];
 
 pub fn units() -> Vec<Unit> {
@@ -84,7 +100,11 @@ pub fn units() -> Vec<Unit> {
             }
         })
     };
-    OTHERS.into_iter().map(unit).collect()
+    OTHERS
+        .into_iter()
+        .map(unit)
+        .chain([sleep::cpal()])
+        .collect()
 }
 
 fn journey(context: &Context, other: &Other, rec: &mut Recorder<'_>) -> Result<(), String> {

@@ -15,6 +15,7 @@ mod desktop;
 mod errors;
 mod exact;
 mod examples;
+mod faults;
 mod formats;
 mod hear;
 mod held_up;
@@ -61,6 +62,7 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
     units.extend(jack::units());
     units.extend(moved::units());
     units.extend(errors::units());
+    units.extend(faults::units());
     if layout.on_debug() {
         return units;
     }

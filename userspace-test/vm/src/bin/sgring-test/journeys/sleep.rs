@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A machine that is put to sleep (ACPI S3) while the card plays and records, and woken up again.
 //!
-//! The card loses all that it was told; not a frame may be lost or played twice. The guest's side is
-//! `userspace-test/suite/src/tools/sleep.rs`.
+//! The card loses all that it was told; not a frame may be lost or played twice. The guest's sides are
+//! `userspace-test/suite/src/tools/sleep.rs`, and `cpal_sleep.rs` beside it for the cpal host.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -29,48 +29,61 @@ const PLAYS: [&str; 6] = [
     "prepared_anew",
 ];
 
+/// The same of the cpal host.
+const CPAL_PLAYS: [&str; 4] = ["playing", "paused", "not_begun", "draining"];
+
 pub fn units() -> Vec<Unit> {
-    let mut planned: Vec<_> = PLAYS
+    vec![unit("sleep", &PLAYS, &["recording"])]
+}
+
+/// Through the cpal host.
+pub fn cpal() -> Unit {
+    unit("cpal-sleep", &CPAL_PLAYS, &["recording", "duplex"])
+}
+
+/// The journey of the program `name`, which plays the clip once in each of `plays`.
+fn unit(name: &'static str, plays: &'static [&'static str], others: &[&str]) -> Unit {
+    let mut planned: Vec<_> = plays
         .iter()
-        .chain(&["recording"])
-        .map(|name| {
+        .chain(others)
+        .map(|test| {
             Planned::new(
-                format!("sleep-{name}"),
+                format!("{name}-{test}"),
                 "G-9: a stream goes on after the machine has slept",
             )
         })
         .collect();
     planned.push(Planned::new(
-        "sleep-exact",
+        format!("{name}-exact"),
         "G-9, D-75: what is played before and after is every frame, once",
     ));
-    planned.push(clean("sleep"));
-    vec![Unit::new(
-        Shard::Journey,
-        "sleep",
-        planned,
-        |context, rec| {
-            if let Err(e) = journey(context, rec) {
-                rec.abort(e);
-            }
-        },
-    )]
+    planned.push(clean(name));
+    Unit::new(Shard::Journey, name, planned, move |context, rec| {
+        if let Err(e) = journey(context, name, plays, rec) {
+            rec.abort(e);
+        }
+    })
 }
 
-fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
-    let dir = folder(context, "sleep")?;
+fn journey(
+    context: &Context,
+    name: &str,
+    plays: &[&str],
+    rec: &mut Recorder<'_>,
+) -> Result<(), String> {
+    let dir = folder(context, name)?;
     let (_, clip) = raw_clip(&dir, 21, FRAMES)?;
     // The channels that a guest's output takes are not to be relied on behind a sleep, nor is QEMU's way to
     // switch a machine off: what was said goes to the serial port, once all is over and the kernel says nothing
     // more. stty waits until all is out, and the host ends the machine.
-    let script = "/opt/sleep /clips/clip.raw >/tmp/said 2>&1; echo \"# status $?\" >>/tmp/said\n\
+    let script = "/opt/program /clips/clip.raw >/tmp/said 2>&1; echo \"# status $?\" >>/tmp/said\n\
                   cat /tmp/said >/dev/ttyS0; stty -F /dev/ttyS0 sane; sleep infinity";
     let config = Config::new([script])
-        .name("sleep")
+        .name(name)
         .icount(true)
         .timeout(PATIENCE)
         .file(&dir, "/clips")
-        .file(context.layout.programs().join("sleep"), "/opt/sleep");
+        .file(context.layout.programs().join(name), "/opt/program");
     let mut vm =
         Vm::start(&context.layout, &config, &context.stopper).map_err(|e| e.to_string())?;
     let run = vm.dir().path().to_owned();
@@ -84,13 +97,13 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
             .any(|sign| line.starts_with(sign))
     };
     for line in log.lines().map(str::trim_end).filter(said) {
-        tap.line(line, "sleep", rec);
+        tap.line(line, name, rec);
     }
     let good = log.lines().any(|line| line.trim_end() == "# status 0");
-    tap.end("sleep", good, "not well", rec);
+    tap.end(name, good, "not well", rec);
     let trouble = dmesg::trouble(&log);
     rec.case(
-        "sleep-clean",
+        &format!("{name}-clean"),
         if trouble.is_empty() {
             Ok(())
         } else {
@@ -99,8 +112,8 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     );
     let fetched = std::fs::read(run.join("tap.raw")).map_err(|e| e.to_string())?;
     rec.case(
-        "sleep-exact",
-        once_each(&fetched, &clip).map_err(|e| format!("{e}\nrun: {}", run.display())),
+        &format!("{name}-exact"),
+        once_each(&fetched, &clip, plays).map_err(|e| format!("{e}\nrun: {}", run.display())),
     );
     Ok(())
 }
@@ -132,10 +145,10 @@ fn wake_up_to_the_end(vm: &mut Vm) -> Result<String, String> {
     Err("the machine has not come to an end".to_owned())
 }
 
-/// Demands that `fetched` is `clip` once for each of [`PLAYS`], with only silence between.
-fn once_each(fetched: &[u8], clip: &[u8]) -> Result<(), String> {
+/// Demands that `fetched` is `clip` once for each of `plays`, with only silence between.
+fn once_each(fetched: &[u8], clip: &[u8], plays: &[&str]) -> Result<(), String> {
     let mut at = 0;
-    for name in PLAYS {
+    for name in plays {
         let silence = fetched[at..]
             .chunks(FRAME)
             .take_while(|frame| frame.iter().all(|&byte| byte == 0))
