@@ -76,17 +76,29 @@ pub fn free_memory() -> io::Result<u64> {
     field(&fs::read_to_string("/proc/meminfo")?, "MemFree")
 }
 
-/// `MemFree` and the kernel's own objects that are in use (`SUnreclaim`), in kB, when what the kernel keeps for
+/// What is free and the kernel's own objects that are in use (`SUnreclaim`), in kB, when what the kernel keeps for
 /// later has been given back.
 ///
 /// # Errors
 ///
-/// As for /proc/sys/vm/drop_caches and /proc/meminfo.
+/// As for /proc/sys/vm/drop_caches, /proc/meminfo and /proc/zoneinfo.
 pub fn settled_memory() -> io::Result<(u64, u64)> {
     // Page cache, dentries, inodes.
     fs::write("/proc/sys/vm/drop_caches", "3")?;
     let text = fs::read_to_string("/proc/meminfo")?;
-    Ok((field(&text, "MemFree")?, field(&text, "SUnreclaim")?))
+    let free = field(&text, "MemFree")? + ready_pages()? * page() as u64 / 1024;
+    Ok((free, field(&text, "SUnreclaim")?))
+}
+
+/// Free pages that each processor has ready for itself: `MemFree` is without them, and they may be thousands.
+fn ready_pages() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/zoneinfo")?;
+    let counts = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("count:"));
+    counts
+        .map(|count| count.trim().parse::<u64>().map_err(io::Error::other))
+        .sum()
 }
 
 /// `VmLck` of this process, in kB.
