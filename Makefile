@@ -35,9 +35,10 @@ help:
 #:                   FILE=song.mp3    another one (WAV, FLAC, Ogg Vorbis or MP3)
 #:                   AUDIO=pipewire   to be heard (or pa, alsa, sdl)
 #:   make test     all tests; the last line counts them
-#:                   ONLY=aplay       those with this in their names
-#:   make test-debug  the driver's tests once more on a kernel that looks for
-#:                 mistakes (lockdep, DMA, page counts, leaks); it is built first
+#:                   ONLY='aplay mmap'  those with one of these in their names
+#:   make test-debug  the driver's tests once more on two kernels that look for
+#:                 mistakes (lockdep, DMA, page counts, leaks; KASAN); they are built first
+#:                   KIND=debug       one of them (or kasan)
 #:   make test-device  the device's tests once more, under AddressSanitizer and
 #:                 UBSan, and how many of its lines they run; QEMU is built for it first
 #:   make bench    what the rings cost, in instructions, beside other memory, and
@@ -79,21 +80,21 @@ programs: root
 apps: root
 	@$(tied) scripts/apps
 
-# What the debug kernel needs; D1 is the only kind yet.
-.PHONY: setup-debug
-setup-debug: kernel qemu programs
-	@$(tied) env KIND=debug scripts/kernel
-	@$(tied) env KIND=debug scripts/driver
-	@$(tied) env KIND=debug scripts/driver --planted
-	@$(tied) env KIND=debug scripts/guest
+# What the debug kernels need: D1, and D2 with KASAN.
+.PHONY: setup-debug setup-kasan
+setup-debug setup-kasan: setup-%: kernel qemu programs
+	@$(tied) env KIND=$* scripts/kernel
+	@$(tied) env KIND=$* scripts/driver
+	@$(tied) env KIND=$* scripts/driver --planted
+	@$(tied) env KIND=$* scripts/guest
 
 .PHONY: run test test-debug test-device bench shell
 run: setup
 	+@$(tied) env SGRING_SETUP=no scripts/run
 test: setup apps
 	+@$(tied) env SGRING_SETUP=no scripts/test
-test-debug: setup-debug
-	+@$(tied) env SGRING_SETUP=no KIND=debug scripts/test --shard guest --shard journey --shard planted
+test-debug: $(addprefix setup-,$(or $(KIND),debug kasan))
+	+@$(tied) scripts/test-debug
 test-device: qemu programs
 	@$(tied) scripts/qemu checked
 	+@$(tied) scripts/in-root scripts/checked-device

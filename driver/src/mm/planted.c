@@ -4,6 +4,7 @@
  * Part of a module that is built for that alone (SGRING_PLANTED=y in Kbuild);
  * mm/planted.rs is the other side.
  */
+#include <linux/compiler.h>
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -17,6 +18,7 @@
 enum {
 	NONE, PAGE_KEPT, PAGE_PUT, PAGE_WRITTEN, SLAB_WRITTEN, MEMORY_LOST,
 	DMA_KEPT, SLEEP, LOCK_ORDER, PAGE_BEHIND, OVERFLOW,
+	RUST_FREED, RUST_BEYOND, RUST_BEYOND_PAGES,
 };
 
 static const char * const names[] = {
@@ -31,6 +33,9 @@ static const char * const names[] = {
 	[LOCK_ORDER]	= "lock_order",
 	[PAGE_BEHIND]	= "page_behind",
 	[OVERFLOW]	= "overflow",
+	[RUST_FREED]	= "rust_freed",
+	[RUST_BEYOND]	= "rust_beyond",
+	[RUST_BEYOND_PAGES] = "rust_beyond_pages",
 };
 
 static int planted;
@@ -62,12 +67,18 @@ static void both(spinlock_t *outer, spinlock_t *inner)
 	spin_unlock(outer);
 }
 
+/* The compiler is not to know where p came from, or what became of it. */
+static char *unknown(void *p)
+{
+	OPTIMIZER_HIDE_VAR(p);
+	return p;
+}
+
 /* A ring of at least one page was made. */
 void snd_sgring_planted_made(struct device *dev, struct page *const *pages,
 			     size_t count)
 {
-	/* The compiler is not to know where these came from or go to. */
-	char *volatile p;
+	char *p, *freed;
 	size_t i;
 
 	switch (planted) {
@@ -77,21 +88,22 @@ void snd_sgring_planted_made(struct device *dev, struct page *const *pages,
 		break;
 	case PAGE_WRITTEN:
 		p = (char *)__get_free_page(GFP_KERNEL);
-		if (p) {
-			free_page((unsigned long)p);
-			p[100] = 1;
-		}
+		if (!p)
+			break;
+		freed = unknown(p);
+		free_page((unsigned long)p);
+		freed[100] = 1;
 		break;
 	case SLAB_WRITTEN:
 		p = kmalloc(96, GFP_KERNEL);
-		if (p) {
-			kfree(p);
-			p[50] = 1;
-		}
+		if (!p)
+			break;
+		freed = unknown(p);
+		kfree(p);
+		freed[50] = 1;
 		break;
 	case MEMORY_LOST:
-		p = kmalloc(1000, GFP_KERNEL);
-		p = NULL;
+		unknown(kmalloc(1000, GFP_KERNEL));
 		break;
 	case DMA_KEPT:
 		dma_map_page(dev, pages[0], 0, PAGE_SIZE, DMA_TO_DEVICE);
@@ -147,4 +159,22 @@ struct page *snd_sgring_planted_behind(void)
 bool snd_sgring_planted_overflow(void)
 {
 	return planted == OVERFLOW;
+}
+
+/* Whether Rust is to read of a vector that it has dropped, */
+bool snd_sgring_planted_rust_freed(void)
+{
+	return planted == RUST_FREED;
+}
+
+/* to write behind the end of one of kmalloc(), */
+bool snd_sgring_planted_rust_beyond(void)
+{
+	return planted == RUST_BEYOND;
+}
+
+/* or to read behind the end of one of vmalloc(), on its last page. */
+bool snd_sgring_planted_rust_beyond_pages(void)
+{
+	return planted == RUST_BEYOND_PAGES;
 }

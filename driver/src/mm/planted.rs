@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Where the bugs of `planted.c` are planted. In a module built for that alone, never in another.
+//! Where the bugs of `planted.c` are planted, and those that are Rust's own. In a module built for that alone,
+//! never in another.
 
 use super::shim::c;
+use core::hint::black_box;
 use kernel::{
+    alloc::{
+        KVec,
+        VVec, //
+    },
     bindings,
     device::{
         Bound,
         Device, //
-    }, //
+    },
+    page::PAGE_SIZE,
+    prelude::*, //
 };
 
 /// A ring was made, with these pages.
@@ -18,7 +26,38 @@ pub(super) fn made(dev: &Device<Bound>, pages: &[*mut bindings::page]) {
         let dev = core::ptr::from_ref(dev).cast_mut().cast();
         // SAFETY: None is claimed: what this does may be a bug, on request.
         unsafe { c::snd_sgring_planted_made(dev, pages.as_ptr(), pages.len()) };
+        // No memory for the bug: the test misses it, and says so.
+        let _ = access();
     }
+}
+
+/// Accesses of compiled Rust, to memory that is no longer its own or never was.
+fn access() -> Result {
+    const BYTES: usize = 100;
+
+    // SAFETY: As in `made()`.
+    if unsafe { c::snd_sgring_planted_rust_freed() } {
+        let bytes = KVec::from_elem(1u8, BYTES, GFP_KERNEL)?;
+        let at = black_box(bytes.as_ptr());
+        drop(bytes);
+        // SAFETY: As in `made()`.
+        black_box(unsafe { at.read_volatile() });
+    }
+    // SAFETY: As in `made()`.
+    if unsafe { c::snd_sgring_planted_rust_beyond() } {
+        let mut bytes = KVec::from_elem(1u8, BYTES, GFP_KERNEL)?;
+        let at = black_box(bytes.as_mut_ptr());
+        // SAFETY: As in `made()`.
+        unsafe { at.add(BYTES).write_volatile(1) };
+    }
+    // SAFETY: As in `made()`.
+    if unsafe { c::snd_sgring_planted_rust_beyond_pages() } {
+        let bytes = VVec::from_elem(1u8, PAGE_SIZE + BYTES, GFP_KERNEL)?;
+        let at = black_box(bytes.as_ptr());
+        // SAFETY: As in `made()`.
+        black_box(unsafe { at.add(PAGE_SIZE + BYTES).read_volatile() });
+    }
+    Ok(())
 }
 
 /// The ring of these pages is about to go.
@@ -49,6 +88,6 @@ pub(super) fn behind(index: usize, count: usize) -> Option<*mut bindings::page> 
 pub(crate) fn drain(appl_ptr: u64, frame_bytes: u32) {
     // SAFETY: As in `made()`.
     if unsafe { c::snd_sgring_planted_overflow() } {
-        core::hint::black_box(core::hint::black_box(appl_ptr) * u64::from(frame_bytes));
+        black_box(black_box(appl_ptr) * u64::from(frame_bytes));
     }
 }

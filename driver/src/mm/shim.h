@@ -49,6 +49,9 @@ void snd_sgring_planted_ends(struct page *page);
 void snd_sgring_planted_trigger(void);
 struct page *snd_sgring_planted_behind(void);
 bool snd_sgring_planted_overflow(void);
+bool snd_sgring_planted_rust_freed(void);
+bool snd_sgring_planted_rust_beyond(void);
+bool snd_sgring_planted_rust_beyond_pages(void);
 #endif
 
 #endif /* SND_SGRING_SHIM_H */

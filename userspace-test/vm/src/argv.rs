@@ -149,7 +149,7 @@ fn kernel_line(config: &Config, release: &str) -> String {
     // it can be believed.
     let mut line = String::from("console=ttyS0 rdinit=/init panic=-1 oops=panic loglevel=7");
     line.push_str(" nokaslr norandmaps tsc=reliable");
-    line.push_str(Kernel::words(release));
+    line.push_str(Kernel::of(release).words());
     for arg in &config.kernel_args {
         line.push(' ');
         line.push_str(arg);

@@ -97,11 +97,7 @@ impl Vm {
             (
                 layout.kernel(&release).join("vmlinuz"),
                 "kernel",
-                if release.ends_with("+debug") {
-                    "make setup-debug"
-                } else {
-                    "make kernel"
-                },
+                Kernel::of(&release).made_by(),
             ),
             (layout.qemu(), "QEMU", "make qemu"),
         ] {
@@ -379,7 +375,7 @@ impl Parts<'_> {
             sender: sender.clone(),
             dir: dir.clone(),
             config: Config {
-                boot_timeout: Kernel::slowness(&self.release) * config.boot_timeout,
+                boot_timeout: Kernel::of(&self.release).slowness() * config.boot_timeout,
                 ..config.clone()
             },
             stopper: stopper.clone(),

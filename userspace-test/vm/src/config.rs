@@ -80,39 +80,68 @@ pub enum Kernel {
     /// Our debug kernel D1, by `make test-debug`: lockdep, `DEBUG_VM`, DMA debugging,
     /// leaks, allocations that fail on request.
     Debug,
-    /// Our KASAN kernel.
+    /// Our debug kernel D2, by `make test-debug`: KASAN, by clang.
     Kasan,
 }
 
 impl Kernel {
+    /// Of which kind the kernel of `release` is: ours say it behind their version.
+    #[must_use]
+    pub fn of(release: &str) -> Self {
+        match release.rsplit_once('+') {
+            Some((_, "debug")) => Self::Debug,
+            Some((_, "kasan")) => Self::Kasan,
+            _ => Self::Stock,
+        }
+    }
+
     /// The release of this kind beside the stock kernel of `release`: of the same
     /// version of Linux.
     #[must_use]
     pub(crate) fn beside(self, release: &str) -> String {
+        let version = release.split('+').next().unwrap_or(release);
         match self {
+            Self::Debug => format!("{version}+debug"),
+            Self::Kasan => format!("{version}+kasan"),
+            Self::Stock | Self::Rt => release.to_owned(),
+        }
+    }
+
+    /// Whether we built it, to see mistakes.
+    #[must_use]
+    pub fn looks(self) -> bool {
+        matches!(self, Self::Debug | Self::Kasan)
+    }
+
+    /// What it needs on its command line to see mistakes. What hangs is to be said
+    /// before the host gives the guest up.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            // Off, or quieter, unless asked for.
             Self::Debug => {
-                let version = release.split('+').next().unwrap_or(release);
-                format!("{version}+debug")
+                " page_poison=1 page_owner=on kmemleak=on hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=60"
             }
-            Self::Stock | Self::Rt | Self::Kasan => release.to_owned(),
+            // A second bad access is another test's, and is to be seen, too.
+            Self::Kasan => {
+                " kasan_multi_shot hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=60"
+            }
+            Self::Stock | Self::Rt => "",
         }
     }
 
-    /// What a kernel of `release` needs on its command line to see mistakes.
-    pub(crate) fn words(release: &str) -> &'static str {
-        if release.ends_with("+debug") {
-            // Off, or quieter, unless asked for; what hangs is to be said before
-            // the host gives the guest up.
-            " page_poison=1 page_owner=on kmemleak=on hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=60"
-        } else {
-            ""
-        }
+    /// How many times as long as the stock kernel it may be silent: a debug kernel
+    /// boots with some seconds of work between two lines.
+    pub(crate) fn slowness(self) -> u32 {
+        if self.looks() { 4 } else { 1 }
     }
 
-    /// How many times as long as the stock kernel a kernel of `release` may be
-    /// silent: a debug kernel boots with some seconds of work between two lines.
-    pub(crate) fn slowness(release: &str) -> u32 {
-        if release.ends_with("+debug") { 4 } else { 1 }
+    /// What makes it.
+    pub(crate) fn made_by(self) -> &'static str {
+        match self {
+            Self::Debug => "make setup-debug",
+            Self::Kasan => "make setup-kasan",
+            Self::Stock | Self::Rt => "make kernel",
+        }
     }
 }
 
@@ -476,18 +505,10 @@ impl Config {
 
     /// Refuses what QEMU or the guest would only stumble over.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        match self.kernel {
-            Kernel::Stock | Kernel::Debug => {}
-            Kernel::Rt => {
-                return Err(Error::setup(
-                    "kernel rt is not built: stock and debug are, so far",
-                ));
-            }
-            Kernel::Kasan => {
-                return Err(Error::setup(
-                    "kernel kasan is not built: stock and debug are, so far",
-                ));
-            }
+        if self.kernel == Kernel::Rt {
+            return Err(Error::setup(
+                "kernel rt is not built: stock, debug and kasan are, so far",
+            ));
         }
         if self.icount && self.accel == Some(Accel::Kvm) {
             return Err(Error::setup("icount counts translated code: not with KVM"));

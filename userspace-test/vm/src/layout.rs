@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::Kernel;
 use crate::error::Error;
 
 /// The `build/` folder and what is found in it.
@@ -91,17 +92,23 @@ impl Layout {
     #[must_use]
     pub fn results(&self) -> PathBuf {
         let results = self.build.join("results");
-        if self.on_debug() {
-            results.join("debug")
-        } else {
-            results
+        match self.kind() {
+            Kernel::Debug => results.join("debug"),
+            Kernel::Kasan => results.join("kasan"),
+            Kernel::Stock | Kernel::Rt => results,
         }
     }
 
-    /// Whether this run's kernel is the debug kernel.
+    /// Of which kind this run's kernel is.
+    #[must_use]
+    pub fn kind(&self) -> Kernel {
+        self.release().map_or(Kernel::Stock, |r| Kernel::of(&r))
+    }
+
+    /// Whether this run's kernel is a debug kernel.
     #[must_use]
     pub fn on_debug(&self) -> bool {
-        self.release().is_ok_and(|r| r.ends_with("+debug"))
+        self.kind().looks()
     }
 
     /// The driver with bugs on request, made for one kernel.

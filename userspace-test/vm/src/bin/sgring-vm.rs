@@ -48,7 +48,7 @@ struct Args {
     card: Card,
 
     /// The kernel that the guest boots: Debian's own, or ours that looks for mistakes
-    /// (stock and debug are built so far)
+    /// (stock, debug and kasan are built so far)
     #[arg(long, value_enum, default_value_t, value_name = "KERNEL")]
     kernel: Kernel,
 

@@ -46,9 +46,9 @@ Exit status: 0 all passed, 1 something failed, 125 bad options, 130 Ctrl-C.";
 #[derive(Debug, Parser)]
 #[command(name = "scripts/test", bin_name = "scripts/test", after_help = AFTER_HELP, max_term_width = 90)]
 struct Args {
-    /// Only tests with this in their names, such as ring_pgoff or aplay-m-48000
+    /// Only tests with this in their names, such as ring_pgoff or aplay-m-48000; several times: with any of them
     #[arg(long, value_name = "PATTERN")]
-    only: Option<String>,
+    only: Vec<String>,
 
     /// Only these shards
     #[arg(long, value_enum, value_name = "NAME")]
@@ -58,9 +58,14 @@ struct Args {
     #[arg(long)]
     list: bool,
 
-    /// Units at a time
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Units at a time; one more than processors, since some of them wait for time to pass
+    #[arg(long, value_name = "N", default_value_t = jobs(), value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: u32,
+}
+
+fn jobs() -> u32 {
+    let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors).map_or(64, |n| (n + 1).min(64))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -183,7 +188,7 @@ fn alone(layout: &Layout) -> Result<File, Error> {
 }
 
 /// What other commands leave among the results.
-const OF_OTHERS: [&str; 3] = ["debug", "bench.txt", "metrics.jsonl"];
+const OF_OTHERS: [&str; 5] = ["debug", "kasan", "checked", "bench.txt", "metrics.jsonl"];
 
 /// Removes the results of the last run.
 fn clear(results: &Path) -> std::io::Result<()> {
@@ -206,11 +211,11 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
         layout: Layout::find()?.keeping(true),
         stopper: Stopper::on_signals()?,
     };
-    let report = Report::new(args.only.clone());
+    let report = Report::new(&args.only);
     let mut units = shards::units(&context.layout);
     units.extend(journeys::units(&context.layout));
     if context.layout.on_debug() {
-        units.extend(planted::units());
+        units.extend(planted::units(context.layout.kind()));
     }
     units.retain(|u| {
         (args.shard.is_empty() || args.shard.contains(&u.shard)) && u.may_have(&report)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Are the detectors awake? The driver is loaded with a bug in it, one at a time,
-//! and what the tests on the debug kernel rely on must tell.
+//! and what the tests on this debug kernel rely on must tell.
 //!
-//! The bugs are in `driver/src/mm/planted.c`, in a module that is built for this
-//! alone. The same script on the same module without a bug must tell nothing.
+//! The bugs are in `driver/src/mm/planted.c` and `planted.rs`, in a module that is
+//! built for this alone. The same script on the same module without a bug must tell
+//! nothing.
 
-use sgring_vm::{Config, Vm, dmesg};
+use sgring_vm::{Config, Kernel, Vm, dmesg};
 
 use crate::report::{Planned, Verdict};
 use crate::{Context, Shard, Unit};
@@ -41,7 +42,8 @@ const FUZZ: &str = "SGRING_SEED=7 SGRING_FUZZ_PROGRAMS=100 /opt/fuzz_user";
 const PLAY: &str = "aplay -q -M -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 -d 1 /dev/zero\n\
                     aplay -q -M -D hw:0,0 -t raw -f S16_LE -c 2 -r 48000 -d 1 /dev/zero";
 
-const BUGS: [Bug; 8] = [
+/// What D1 is to see: locks, pages, DMA, leaks.
+const LOCKS_PAGES_DMA: [Bug; 8] = [
     Bug {
         name: "page_kept",
         what: "the pages of a ring have a reference too many, for ever",
@@ -92,6 +94,40 @@ const BUGS: [Bug; 8] = [
     },
 ];
 
+/// What D2 is to see: each access, of C and of Rust.
+const ACCESSES: [Bug; 5] = [
+    Bug {
+        name: "page_written",
+        what: "a page is written to after it was freed",
+        script: "",
+        sight: Sight::Log("BUG: KASAN: use-after-free in snd_sgring_planted_made"),
+    },
+    Bug {
+        name: "slab_written",
+        what: "kernel memory is written to after it was freed",
+        script: "",
+        sight: Sight::Log("BUG: KASAN: slab-use-after-free in snd_sgring_planted_made"),
+    },
+    Bug {
+        name: "rust_freed",
+        what: "Rust reads of a vector that was dropped",
+        script: "",
+        sight: Sight::Log("BUG: KASAN: slab-use-after-free in "),
+    },
+    Bug {
+        name: "rust_beyond",
+        what: "Rust writes behind the end of a vector",
+        script: "",
+        sight: Sight::Log("BUG: KASAN: slab-out-of-bounds in "),
+    },
+    Bug {
+        name: "rust_beyond_pages",
+        what: "Rust reads behind the end of a vector of pages",
+        script: "",
+        sight: Sight::Log("BUG: KASAN: vmalloc-out-of-bounds in "),
+    },
+];
+
 /// What the fuzzer is to find by itself: where `fuzz_user` says so, or where the log does, with the program that
 /// it was in.
 const FUZZED: [Bug; 4] = [
@@ -121,9 +157,15 @@ const FUZZED: [Bug; 4] = [
     },
 ];
 
-pub fn units() -> Vec<Unit> {
-    let all = BUGS.iter().map(|bug| ("planted", PLAY, bug));
-    let all = all.chain(FUZZED.iter().map(|bug| ("planted-fuzz", "", bug)));
+/// Those of a kernel of this kind.
+pub fn units(kernel: Kernel) -> Vec<Unit> {
+    // What the fuzzer finds, it finds on one kernel as on the other.
+    let (bugs, fuzzed): (&[Bug], &[Bug]) = match kernel {
+        Kernel::Kasan => (&ACCESSES, &[]),
+        _ => (&LOCKS_PAGES_DMA, &FUZZED),
+    };
+    let all = bugs.iter().map(|bug| ("planted", PLAY, bug));
+    let all = all.chain(fuzzed.iter().map(|bug| ("planted-fuzz", "", bug)));
     let mut units: Vec<_> = all
         .map(|(kind, before, bug)| {
             let name = format!("{kind}-{}", bug.name);

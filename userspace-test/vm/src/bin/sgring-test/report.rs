@@ -70,19 +70,19 @@ pub fn clean(name: &str) -> String {
 pub struct Report {
     cases: Mutex<Vec<Case>>,
     units: Mutex<Vec<(String, Duration)>>,
-    only: Option<String>,
+    only: Vec<String>,
     quiet: bool,
     began: Instant,
     last: Mutex<Instant>,
 }
 
 impl Report {
-    /// With `only`, tests whose name does not contain it are left out.
-    pub fn new(only: Option<String>) -> Self {
+    /// With `only`, tests whose name contains none of these are left out.
+    pub fn new(only: &[String]) -> Self {
         Self {
             cases: Mutex::default(),
             units: Mutex::default(),
-            only: only.map(|p| p.to_lowercase()),
+            only: only.iter().map(|p| p.to_lowercase()).collect(),
             quiet: false,
             began: Instant::now(),
             last: Mutex::new(Instant::now()),
@@ -93,13 +93,27 @@ impl Report {
     pub fn quiet() -> Self {
         Self {
             quiet: true,
-            ..Self::new(None)
+            ..Self::new(&[])
         }
     }
 
     /// Whether this test was asked for.
     pub fn wants(&self, name: &str) -> bool {
-        self.only.as_deref().is_none_or(|p| name.contains(p))
+        self.only.is_empty() || self.only.iter().any(|p| name.contains(p))
+    }
+
+    /// Those of `programs` that may have a test that was asked for: the names of their tests begin with theirs. All
+    /// of them where that is none, since a test may be asked for by what stands behind.
+    pub fn wanted<'p>(&self, programs: &'p [String]) -> Vec<&'p str> {
+        let all = || programs.iter().map(String::as_str);
+        let of = |pattern: &String, name: &str| name.contains(pattern) || pattern.starts_with(name);
+        let some = all().filter(|name| self.only.iter().any(|p| of(p, name)));
+        let some: Vec<_> = some.collect();
+        if some.is_empty() {
+            all().collect()
+        } else {
+            some
+        }
     }
 
     /// Seconds since something was printed.
@@ -220,6 +234,11 @@ pub struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
+    /// What it all goes to.
+    pub fn report(&self) -> &'a Report {
+        self.report
+    }
+
     /// For a unit that promises `planned`.
     pub fn new(report: &'a Report, label: &str, planned: Vec<Planned>) -> Self {
         Self {
@@ -305,6 +324,20 @@ mod tests {
     fn names_are_cleaned() {
         assert_eq!(clean("a::b C.d - (line 7)"), "a-b-c-d-line-7");
         assert_eq!(clean("/x86_64/sgring/id"), "x86_64-sgring-id");
+    }
+
+    #[test]
+    fn programs_are_run_that_may_have_what_was_asked_for() {
+        let programs = ["ring_pgoff", "ring_refs", "unbind_live"].map(str::to_owned);
+        let wanted = |only: &[&str]| {
+            let only: Vec<_> = only.iter().map(|&p| p.to_owned()).collect();
+            Report::new(&only).wanted(&programs).join(" ")
+        };
+        assert_eq!(wanted(&[]), "ring_pgoff ring_refs unbind_live");
+        assert_eq!(wanted(&["ring"]), "ring_pgoff ring_refs");
+        assert_eq!(wanted(&["refs", "unbind"]), "ring_refs unbind_live");
+        assert_eq!(wanted(&["ring_pgoff-last_page"]), "ring_pgoff");
+        assert_eq!(wanted(&["last_page"]), "ring_pgoff ring_refs unbind_live");
     }
 
     #[test]
