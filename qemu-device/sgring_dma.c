@@ -83,7 +83,7 @@ bool sgring_publish(SGRingStream *st)
 
     QEMU_BUILD_BUG_ON(SGRING_STATUS_ERR != SGRING_STATUS_IRQS + 4);
 
-#define TAIL(reg) (tail + SGRING_STATUS_##reg - SGRING_STATUS_LATE)
+#define TAIL(reg) (tail + (SGRING_STATUS_##reg - SGRING_STATUS_LATE))
     stl_le_p(TAIL(LATE), st->late);
     stl_le_p(TAIL(UNDERRUNS), st->underruns);
     stl_le_p(TAIL(SWAPS), st->swaps);
