@@ -126,6 +126,7 @@ static void sgring_run_state(void *opaque, bool running, RunState state)
             sgring_arm(st);
         }
     }
+    sgring_check(s);
 }
 
 static void sgring_realize(PCIDevice *pdev, Error **errp)

@@ -18,6 +18,7 @@
  *   sgring_tap.c      the tap
  *   sgring_fault.c    faults, for testing drivers
  *   sgring_vmstate.c  migration of a stream
+ *   sgring_check.c    what always holds, for builds that look for mistakes
  *
  * Everything runs under the BQL.  Guest memory is touched by sgring_dma.c
  * alone, and only with the card's re-entrancy guard engaged: by the core
@@ -368,6 +369,12 @@ uint32_t sgring_check_config(const SGRingStream *st, const SGRingConfig *c,
 
 /* Back to IDLE, without touching guest memory. */
 void sgring_cmd_reset(SGRingStream *st);
+
+/* sgring_check.c */
+
+/* At the end of all that changes the card: of accesses, ticks, and loads. */
+void sgring_check(const SGRingState *s);
+void sgring_check_tick(SGRingStream *st);
 
 /* sgring_vmstate.c */
 

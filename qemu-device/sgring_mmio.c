@@ -305,6 +305,7 @@ static void sgring_mmio_write(void *opaque, hwaddr addr, uint64_t val,
                       HWADDR_PRIx " (%s)\n", size, addr,
                       a.reg ? a.reg->name : "reserved");
     }
+    sgring_check(s);
 }
 
 /* All sizes come here, so that the card answers the bad ones itself. */

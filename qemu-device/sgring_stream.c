@@ -337,6 +337,7 @@ static void sgring_tick(void *opaque)
         sgring_irq_send(peer);
     }
     guard->engaged_in_io = engaged;
+    sgring_check_tick(st);
 }
 
 /* ---- life --------------------------------------------------------------- */
