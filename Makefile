@@ -40,7 +40,8 @@ help:
 #:                 mistakes (lockdep, DMA, page counts, leaks; KASAN); they are built first
 #:                   KIND=debug       one of them (or kasan)
 #:   make test-device  the device's tests once more, under AddressSanitizer and
-#:                 UBSan, and how many of its lines they run; QEMU is built for it first
+#:                 UBSan, and how many of its lines they run, and a minute of QEMU's
+#:                 own fuzzer; QEMU is built for each of the two first
 #:   make bench    what the rings cost, in instructions, beside other memory, and
 #:                 what our cpal host does, beside cpal's own
 #:                   QUICK=1          few sizes
@@ -98,6 +99,8 @@ test-debug: $(addprefix setup-,$(or $(KIND),debug kasan))
 test-device: qemu programs
 	@$(tied) scripts/qemu checked
 	+@$(tied) scripts/in-root scripts/checked-device
+	@$(tied) scripts/qemu fuzz
+	+@$(tied) scripts/in-root scripts/fuzz-device
 bench: setup
 	+@$(tied) env SGRING_SETUP=no scripts/bench
 shell: setup

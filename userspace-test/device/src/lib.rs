@@ -13,7 +13,9 @@
 //! - [`arena`]: the memory that programs work in
 //! - [`ops`]: what a program is made of
 //! - [`model`]: the reference
+//! - [`setup`]: what they write to set up a stream
 //! - [`run`]: both side by side
+//! - [`seeds`]: programs for QEMU's own fuzzer
 
 pub mod arena;
 pub mod card;
@@ -22,3 +24,5 @@ pub mod ops;
 pub mod qtest;
 pub mod regs;
 pub mod run;
+pub mod seeds;
+pub mod setup;

@@ -14,9 +14,10 @@ use serde_json::json;
 use crate::arena;
 use crate::card::Card;
 use crate::model::{Model, REGISTERS};
-use crate::ops::{Fault, Op, Place, Seg, Setup, Step, Table};
+use crate::ops::{Fault, Op, Setup, Step, Table};
 use crate::qtest::{Result, from_base64, parse, to_base64};
 use crate::regs::*;
+use crate::setup;
 
 /// Deadlines in one step of the clock after which each interrupt is looked for.
 const LOOKS: usize = 100;
@@ -59,7 +60,11 @@ impl Pair {
         }
     }
 
-    fn card(&mut self) -> Result<&mut Card> {
+    /// The card, once a program has come.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn card(&mut self) -> Result<&mut Card> {
         self.card.as_mut().ok_or_else(|| "no QEMU".to_owned())
     }
 
@@ -68,13 +73,8 @@ impl Pair {
     /// # Errors
     /// The first difference, in words; or the end of QEMU and what it said.
     pub fn run(&mut self, program: &[Op]) -> Result<()> {
-        let end = self.try_run(program);
-        let end = end.map_err(|e| {
-            let said = self.card.as_ref().map(|c| c.qtest.said());
-            format!("{e}\n{}", said.unwrap_or_default())
-                .trim_end()
-                .to_owned()
-        });
+        let end = self.leave(program).and_then(|()| self.end());
+        let end = end.map_err(|e| self.with_words(&e));
         if end.is_err() {
             self.reads.clear();
             if self.recover().is_err() {
@@ -82,6 +82,20 @@ impl Pair {
             }
         }
         end
+    }
+
+    /// `error`, and what QEMU has said.
+    #[must_use]
+    pub fn with_words(&self, error: &str) -> String {
+        let said = self.card.as_ref().map(|c| c.qtest.said());
+        let text = format!("{error}\n{}", said.unwrap_or_default());
+        text.trim_end().to_owned()
+    }
+
+    /// The next program gets another QEMU.
+    pub fn give_up(&mut self) {
+        self.reads.clear();
+        self.card = None;
     }
 
     /// Ends QEMU.
@@ -92,7 +106,11 @@ impl Pair {
         self.card.take().map_or(Ok(()), |card| card.qtest.quit())
     }
 
-    fn try_run(&mut self, program: &[Op]) -> Result<()> {
+    /// Runs a program from a card at power-on, and leaves the card where it is then.
+    ///
+    /// # Errors
+    /// The first difference, in words.
+    pub fn leave(&mut self, program: &[Op]) -> Result<()> {
         if self.card.is_none() {
             let mut card = Card::start(&self.qemu, &[])?;
             card.enable()?;
@@ -127,14 +145,22 @@ impl Pair {
             self.look(&what)?;
             self.done += 1;
         }
+        self.answers("behind the last operation")
+    }
+
+    fn end(&mut self) -> Result<()> {
         self.all_registers();
         self.answers("at the end")?;
         self.tap()?;
         self.tidy()
     }
 
-    /// After a difference QEMU can mostly go on, and much faster than a new one.
-    fn recover(&mut self) -> Result<()> {
+    /// Makes a card as at power-on of one that no model knows. After a difference QEMU
+    /// can mostly go on, and much faster than a new one.
+    ///
+    /// # Errors
+    /// When QEMU does not answer.
+    pub fn recover(&mut self) -> Result<()> {
         self.card()?.qtest.forget();
         self.tidy()?;
         let path = self.card()?.qtest.dir().join("tap");
@@ -210,11 +236,7 @@ impl Pair {
     }
 
     fn stream(&mut self, n: u32, register: u32, value: u64) -> Result<()> {
-        let size = REGISTERS
-            .iter()
-            .find(|(at, _)| *at == register)
-            .map_or(4, |(_, size)| *size);
-        let offset = SGRING_STREAM_BASE + SGRING_STREAM_STRIDE * n + register;
+        let (offset, size) = setup::register(n, register);
         self.write(offset, size, value)
     }
 
@@ -407,13 +429,7 @@ impl Pair {
                 self.poke(arena::appl(stream), &value.to_le_bytes())
             }
             Op::Data { stream, seed } => {
-                let mut x = u32::from(seed) * 2 + 1;
-                let bytes: Vec<u8> = std::iter::repeat_with(|| {
-                    x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (x >> 24) as u8
-                })
-                .take(arena::PART as usize)
-                .collect();
+                let bytes = setup::noise(seed, arena::PART as usize);
                 self.poke(arena::data(stream), &bytes)
             }
             Op::Clock(step) => self.clock(step),
@@ -442,70 +458,14 @@ impl Pair {
 
     /// Writes a table; how many descriptors it has.
     fn table(&mut self, stream: u32, table: &Table) -> Result<u64> {
-        let mut raw = Vec::new();
-        let mut add = |addr: u64, len: u32, flags: u32| {
-            raw.extend_from_slice(&addr.to_le_bytes());
-            raw.extend_from_slice(&len.to_le_bytes());
-            raw.extend_from_slice(&flags.to_le_bytes());
-        };
-        for seg in &table.segs {
-            let (addr, len, flags) = descriptor(stream, seg);
-            add(addr, len, flags);
-        }
-        let mut count = table.segs.len();
-        while table.fit && count < arena::TABLE_MAX {
-            add(arena::data(stream), arena::PART, 0);
-            count += 1;
-        }
+        let raw = table.raw(stream);
         self.poke(arena::table(table.number), &raw)?;
-        Ok(count as u64)
+        Ok(raw.len() as u64 / u64::from(SGRING_SEG_SIZE))
     }
 
     fn setup(&mut self, n: u32, setup: &Setup) -> Result<()> {
-        let ring = setup.period * setup.periods;
-        let count = self.table(n, &setup.table)?;
-        let burst = match setup.burst {
-            0 => setup.period.min((setup.rate / 1000).max(1)),
-            b => b,
-        };
-        let (periods, bursts, far) = setup.begin;
-        let begin = u64::from(setup.period) * u64::from(periods)
-            + u64::from((burst * bursts).min((setup.period - 1) / burst * burst))
-            + if far {
-                (1 << 61) / u64::from(setup.period) * u64::from(setup.period)
-            } else {
-                0
-            };
-        let capture = n >= arena::PLAYBACK;
-        let flags = if capture {
-            setup.flags
-        } else {
-            setup.flags & SGRING_FLAG_PERIOD_IRQ
-        };
-        let values = [
-            (SGRING_S_FORMAT, setup.format.into()),
-            (SGRING_S_RATE, setup.rate.into()),
-            (SGRING_S_CHANNELS, setup.channels.into()),
-            (SGRING_S_PERIOD, setup.period.into()),
-            (SGRING_S_RING, ring.into()),
-            (SGRING_S_BURST, setup.burst.into()),
-            (SGRING_S_SGT_ADDR, arena::table(setup.table.number)),
-            (SGRING_S_SGT_COUNT, count),
-            (SGRING_S_VECTOR, setup.vector.into()),
-            (SGRING_S_STATUS_ADDR, arena::status(n)),
-            (SGRING_S_FLAGS, flags.into()),
-            (SGRING_S_GROUP, setup.group.into()),
-            (
-                SGRING_S_APPL_ADDR,
-                if setup.appl { arena::appl(n) } else { 0 },
-            ),
-            (SGRING_S_BEGIN, begin),
-        ];
-        for (register, value) in values {
-            let value = setup
-                .spoil
-                .filter(|(r, _)| *r == register)
-                .map_or(value, |(_, v)| v);
+        self.table(n, &setup.table)?;
+        for (register, value) in setup.values(n) {
             self.stream(n, register, value)?;
         }
         Ok(())
@@ -560,34 +520,6 @@ impl Pair {
         (t, want)
     }
 }
-
-/// Address, length and flags.
-fn descriptor(stream: u32, seg: &Seg) -> (u64, u32, u32) {
-    let within = |part: u32| {
-        let at = seg.at * 4 % part;
-        (at, (seg.len * 4).min(part - at))
-    };
-    let (at, len) = within(arena::PART);
-    let ram = arena::data(stream) + u64::from(at);
-    let (sram_at, sram_len) = within(arena::SRAM_PART);
-    let sram = u64::from(arena::SRAM_PART * stream + sram_at);
-    match seg.place {
-        Place::Ram => (ram, len, 0),
-        Place::Sram => (sram, sram_len, SGRING_SEG_SRAM),
-        Place::Bad(i) => (arena::BAD[i % arena::BAD.len()], len.min(4096), 0),
-        Place::Odd => (ram + 2, len, 0),
-        Place::OddLength => (ram, len + 1, 0),
-        Place::Empty => (ram, 0, 0),
-        Place::Long => (ram, SGRING_LONG, 0),
-        Place::Past => (u64::MAX - 3, 8, 0),
-        Place::Last => (u64::MAX - 3, 4, 0),
-        Place::Flag => (ram, len, 2),
-        Place::PastSram => (arena::SRAM as u64 - 4, 8, SGRING_SEG_SRAM),
-    }
-}
-
-/// Bytes, a word more than CAP_SEG_MAX.
-const SGRING_LONG: u32 = (64 << 20) + 4;
 
 fn name(offset: u32, size: u32) -> String {
     let bits = 8 * size;
