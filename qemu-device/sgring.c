@@ -31,10 +31,28 @@
 
 /* ---- migration ---------------------------------------------------------- */
 
+static int sgring_pre_load(void *opaque)
+{
+    SGRingState *s = opaque;
+
+    s->loading = true;
+    return 0;
+}
+
+static int sgring_post_load(void *opaque, int version_id)
+{
+    SGRingState *s = opaque;
+
+    s->loading = false;
+    return 0;
+}
+
 static const VMStateDescription vmstate_sgring = {
     .name = "sgring",
     .version_id = 2,
     .minimum_version_id = 2,
+    .pre_load = sgring_pre_load,
+    .post_load = sgring_post_load,
     .fields = (const VMStateField[]) {
         VMSTATE_PCI_DEVICE(parent_obj, SGRingState),
         VMSTATE_MSIX(parent_obj, SGRingState),
@@ -117,6 +135,10 @@ static void sgring_run_state(void *opaque, bool running, RunState state)
     SGRingState *s = opaque;
     uint32_t i;
 
+    if (running && s->loading) {
+        /* A snapshot that was refused in the middle, and here one goes on. */
+        sgring_card_reset(s);
+    }
     for (i = 0; i < s->num_streams; i++) {
         SGRingStream *st = &s->streams[i];
 

@@ -230,6 +230,7 @@ void sgring_card_reset(SGRingState *s)
     }
     sgring_event_reset(s);
     s->faults.resetting = false;
+    s->loading = false;
     s->gerr = SGRING_ERR_NONE;
     s->tap_rest_len = 0;
 }

@@ -15,6 +15,8 @@
 //! - [`model`]: the reference
 //! - [`setup`]: what they write to set up a stream
 //! - [`run`]: both side by side
+//! - [`saved`]: the card in a saved machine, and damage to it
+//! - [`restore`]: machines with such a card
 //! - [`seeds`]: programs for QEMU's own fuzzer
 
 pub mod arena;
@@ -23,6 +25,8 @@ pub mod model;
 pub mod ops;
 pub mod qtest;
 pub mod regs;
+pub mod restore;
 pub mod run;
+pub mod saved;
 pub mod seeds;
 pub mod setup;

@@ -77,6 +77,8 @@ pub struct Qtest {
     dir: TempDir,
     lines: String,
     asked: usize,
+    /// Told and not waited for yet.
+    events: Vec<String>,
 }
 
 impl Qtest {
@@ -139,6 +141,7 @@ impl Qtest {
             dir,
             lines: String::new(),
             asked: 0,
+            events: Vec::new(),
         };
         this.qmp.read()?; // its greeting
         this.qmp("qmp_capabilities", &json!({}))?;
@@ -234,7 +237,58 @@ impl Qtest {
             if let Some(error) = answer.get("error") {
                 return Err(format!("qmp: {command}: {error}"));
             }
+            self.note(&answer);
         }
+    }
+
+    /// Waits until QEMU tells of `event`.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn event(&mut self, event: &str) -> Result<()> {
+        loop {
+            if let Some(at) = self.events.iter().position(|e| e == event) {
+                self.events.remove(at);
+                return Ok(());
+            }
+            let told = self.qmp.read()?;
+            let told: Value = serde_json::from_str(&told).map_err(|e| format!("qmp: {e}"))?;
+            self.note(&told);
+        }
+    }
+
+    fn note(&mut self, told: &Value) {
+        self.events
+            .extend(told["event"].as_str().map(str::to_owned));
+    }
+
+    /// The most memory that it has had at one time, in bytes.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok());
+        kib.unwrap_or(0_u64) << 10
+    }
+
+    /// Waits for QEMU to end by itself: whether by its own will, and what it has said.
+    ///
+    /// # Errors
+    /// When it does not end, or by a signal.
+    pub fn ended(mut self) -> Result<(bool, String)> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.code().is_some() => {
+                    return Ok((status.code() == Some(1), self.said()));
+                }
+                Ok(Some(status)) => return Err(format!("QEMU: {status}\n{}", self.said())),
+                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+        Err("QEMU does not end".to_owned())
     }
 
     /// Ends QEMU as a user would, and hands back whether it went well: under a

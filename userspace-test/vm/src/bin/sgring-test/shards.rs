@@ -30,7 +30,12 @@ pub fn units(layout: &Layout) -> Vec<Unit> {
             checked(context, "memory", rec);
         }),
         Unit::new(Shard::Device, "device", Vec::new(), device),
-        Unit::new(Shard::Device, "device-model", Vec::new(), model),
+        Unit::new(Shard::Device, "device-model", Vec::new(), |context, rec| {
+            device_program(context, "model", rec);
+        }),
+        Unit::new(Shard::Device, "device-saved", Vec::new(), |context, rec| {
+            device_program(context, "saved", rec);
+        }),
     ];
     let mut scripts: Vec<_> = std::fs::read_dir(layout.checkout().join("scripts/tests"))
         .into_iter()
@@ -200,11 +205,18 @@ fn device(context: &Context, rec: &mut Recorder<'_>) {
     tap_program(context, command, tap, "device", rec);
 }
 
-/// Random programs for the card, held against the model of its data sheet.
-fn model(context: &Context, rec: &mut Recorder<'_>) {
-    let mut command = Command::new(context.layout.programs().join("sgring-model"));
+/// Random programs for the card, held against the model of its data sheet; or saved
+/// machines whose card is damaged.
+fn device_program(context: &Context, name: &str, rec: &mut Recorder<'_>) {
+    let mut command = Command::new(context.layout.programs().join(format!("sgring-{name}")));
     command.arg("--qemu").arg(context.layout.qemu());
-    tap_program(context, command, Tap::default(), "device-model", rec);
+    tap_program(
+        context,
+        command,
+        Tap::default(),
+        &format!("device-{name}"),
+        rec,
+    );
 }
 
 fn tap_program(
