@@ -43,6 +43,9 @@ static int sgring_post_load(void *opaque, int version_id)
 {
     SGRingState *s = opaque;
 
+    if (PCI_DEVICE(s)->irq_state) {
+        return -EINVAL;         /* a pin that the card does not have */
+    }
     s->loading = false;
     return 0;
 }

@@ -230,7 +230,11 @@ void sgring_card_reset(SGRingState *s)
     }
     sgring_event_reset(s);
     s->faults.resetting = false;
-    s->loading = false;
+    if (s->loading) {
+        /* The bus would count what never was asserted. */
+        PCI_DEVICE(s)->irq_state = 0;
+        s->loading = false;
+    }
     s->gerr = SGRING_ERR_NONE;
     s->tap_rest_len = 0;
 }

@@ -153,14 +153,19 @@ pub fn situations() -> Vec<(&'static str, Vec<Op>)> {
 /// Attacks that have once succeeded, each on a situation.
 #[must_use]
 pub fn known() -> Vec<(&'static str, usize, Attack)> {
-    vec![(
-        "a loopback refused half way, and going on",
-        1,
+    let set = |name, value| (vec![Damage::Named(name, value)], vec![]);
+    vec![
         (
-            vec![Damage::Named("streams[0].sgt.len", 0x0400_0001)],
-            vec![],
+            "a loopback refused half way, and going on",
+            1,
+            set("streams[0].sgt.len", 0x0400_0001),
         ),
-    )]
+        (
+            "an interrupt pin that the card does not have",
+            0,
+            set("parent_obj[0].irq_state", 1),
+        ),
+    ]
 }
 
 /// Values at which a field may have its limits.

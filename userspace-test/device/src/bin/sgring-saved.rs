@@ -27,11 +27,11 @@ struct Args {
     qemu: PathBuf,
 
     /// How many damaged states
-    #[arg(long, value_name = "N", env = "SGRING_STATES", default_value_t = 400)]
+    #[arg(long, value_name = "N", env = "SGRING_STATES", default_value_t = 150)]
     states: u32,
 
     /// How many of them by a migration into a QEMU of its own
-    #[arg(long, value_name = "N", default_value_t = 12)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     incoming: u32,
 
     /// Where they come from: a seed gives the same ones again
@@ -108,7 +108,7 @@ fn attacks(
     });
     let [taken, refused] = count.get();
     match end {
-        Ok(()) if taken == 0 || refused == 0 => Err(format!(
+        Ok(()) if cases >= 50 && (taken == 0 || refused == 0) => Err(format!(
             "{taken} taken, {refused} refused: not both ways were tried"
         )),
         Ok(()) => Ok(format!("{refused} states refused, {taken} taken")),
