@@ -29,6 +29,9 @@
 #define SGRING_EXP_CAP  0x80
 #define SGRING_PM_CAP   0xc0
 
+/* What the core says of a PCI device that was never loaded. */
+#define SGRING_PCI_VMSTATE      2
+
 /* ---- migration ---------------------------------------------------------- */
 
 static int sgring_pre_load(void *opaque)
@@ -36,6 +39,8 @@ static int sgring_pre_load(void *opaque)
     SGRingState *s = opaque;
 
     s->loading = true;
+    /* The core keeps a lower one that it loads, and refuses this from then on. */
+    PCI_DEVICE(s)->version_id = SGRING_PCI_VMSTATE;
     return 0;
 }
 

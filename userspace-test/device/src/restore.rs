@@ -2,8 +2,8 @@
 //! Machines that are given a saved card with damage.
 //!
 //! QEMU either refuses, in words that name the card, or goes on with a card that keeps
-//! what it must keep. After either, time goes on, commands come, and a reset makes a
-//! card as at power-on of it, held against the model.
+//! what it must keep. After either, time goes on, commands come, a sound state is
+//! taken, and a reset makes a card as at power-on of it, held against the model.
 //!
 //! One QEMU takes many: it has a disk with a snapshot of itself, whose bytes are
 //! damaged before each `loadvm`. [`incoming`] is a migration into a QEMU of its own.
@@ -165,6 +165,11 @@ pub fn known() -> Vec<(&'static str, usize, Attack)> {
             0,
             set("parent_obj[0].irq_state", 1),
         ),
+        (
+            "an old version of the PCI function",
+            0,
+            set("parent_obj[0].version_id", 0),
+        ),
     ]
 }
 
@@ -316,6 +321,10 @@ impl Machine {
         let (words, section, _) = damaged(&self.states[which].0, &attack.0);
         let end = self.load(which, &section).and_then(|fate| {
             self.go_on(&attack.1)?;
+            let sound = self.states[which].0.section().to_vec();
+            if self.load(which, &sound)? == Fate::Refused {
+                return Err("a sound state is refused from then on".to_owned());
+            }
             self.renew()?;
             Ok(fate)
         });

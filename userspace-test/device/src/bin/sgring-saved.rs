@@ -27,7 +27,7 @@ struct Args {
     qemu: PathBuf,
 
     /// How many damaged states
-    #[arg(long, value_name = "N", env = "SGRING_STATES", default_value_t = 150)]
+    #[arg(long, value_name = "N", env = "SGRING_STATES", default_value_t = 120)]
     states: u32,
 
     /// How many of them by a migration into a QEMU of its own
