@@ -188,7 +188,14 @@ fn alone(layout: &Layout) -> Result<File, Error> {
 }
 
 /// What other commands leave among the results.
-const OF_OTHERS: [&str; 5] = ["debug", "kasan", "checked", "bench.txt", "metrics.jsonl"];
+const OF_OTHERS: [&str; 6] = [
+    "debug",
+    "kasan",
+    "checked",
+    "fuzz",
+    "bench.txt",
+    "metrics.jsonl",
+];
 
 /// Removes the results of the last run.
 fn clear(results: &Path) -> std::io::Result<()> {
