@@ -28,7 +28,7 @@ struct Args {
     qemu: PathBuf,
 
     /// How many programs
-    #[arg(long, value_name = "N", env = "SGRING_PROGRAMS", default_value_t = 100)]
+    #[arg(long, value_name = "N", env = "SGRING_PROGRAMS", default_value_t = 500)]
     programs: u32,
 
     /// Where they come from: a seed gives the same ones again
