@@ -9,7 +9,6 @@
 #![deny(missing_docs)]
 
 pub mod marker;
-pub mod priority;
 pub mod series;
 pub mod spinner;
 pub mod stopwatch;

@@ -6,7 +6,8 @@
 //! interrupts, to the instruction. The price: the processor never goes idle, so a wakeup comes out of a program and
 //! not out of the kernel's idle loop, and the timer's tick goes on. Compare what was measured so with its like.
 
-use crate::{priority, tsc};
+use crate::tsc;
+use sgring_suite::priority;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

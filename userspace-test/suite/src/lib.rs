@@ -30,6 +30,7 @@ pub mod oss;
 pub mod param;
 pub mod pat;
 pub mod pipe;
+pub mod priority;
 pub mod proc;
 pub mod raw;
 pub mod record;

@@ -19,12 +19,12 @@ mod play;
 
 use hosts::{Choice, PERIODS};
 use play::{CHANNELS, Call, Played, RATE, Request, SEED, play};
-use sgring_bench::priority;
 use sgring_bench::series::Series;
 use sgring_bench::spinner::Spinner;
 use sgring_bench::stopwatch::Stopwatch;
 use sgring_bench::timer::{self, SECOND};
 use sgring_bench::words::Words;
+use sgring_suite::priority;
 use std::collections::BTreeSet;
 use std::io;
 use std::thread;

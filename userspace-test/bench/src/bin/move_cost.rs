@@ -10,12 +10,12 @@
 
 use cpal_alsa_mmap::sys::{Access, Pcm, SwParams};
 use sgring_bench::marker::Marker;
-use sgring_bench::priority;
 use sgring_bench::series::Series;
 use sgring_bench::stopwatch::Stopwatch;
 use sgring_bench::words::Words;
 use sgring_suite::card::{self, Config};
 use sgring_suite::control::{Changed, Control};
+use sgring_suite::priority;
 use sgring_suite::raw;
 use sgring_suite::window::Window;
 use std::io;

@@ -15,12 +15,12 @@
 //! Arguments: `periods=FRAMES,…`, `wakeups=N`.
 
 use cpal_alsa_mmap::sys::{Access, ControlPage, SwParams, SyncRequest};
-use sgring_bench::priority;
 use sgring_bench::series::Series;
 use sgring_bench::stopwatch::Stopwatch;
 use sgring_bench::timer::{self, SECOND, now};
 use sgring_bench::words::Words;
 use sgring_suite::card::{self, Config};
+use sgring_suite::priority;
 use std::io;
 use std::thread;
 use std::time::Duration;

@@ -17,10 +17,10 @@ mod memory;
 
 use cost::Costs;
 use memory::{Memfd, ring};
-use sgring_bench::priority;
 use sgring_bench::words::Words;
 use sgring_suite::control::Control;
 use sgring_suite::param::{self, Changed};
+use sgring_suite::priority;
 use sgring_suite::window::Window;
 use std::collections::BTreeSet;
 use std::io;

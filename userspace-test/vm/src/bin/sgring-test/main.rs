@@ -224,8 +224,19 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     if context.layout.on_debug() {
         units.extend(planted::units(context.layout.kind()));
     }
+    // Who names units means them, not what others may have of that name.
+    let named = !args.only.is_empty()
+        && args
+            .only
+            .iter()
+            .all(|p| units.iter().any(|u| u.label == *p));
     units.retain(|u| {
-        (args.shard.is_empty() || args.shard.contains(&u.shard)) && u.may_have(&report)
+        (args.shard.is_empty() || args.shard.contains(&u.shard))
+            && if named {
+                report.wants(&u.label)
+            } else {
+                u.may_have(&report)
+            }
     });
     if args.list {
         for unit in &units {

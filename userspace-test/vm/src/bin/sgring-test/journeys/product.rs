@@ -241,7 +241,7 @@ fn terminal(context: &Context) -> Result<(), Miss> {
 
 fn refused(context: &Context) -> Result<(), Miss> {
     let cases: [(&[&str], &str); 6] = [
-        (&["--kernel", "kasan", "--", "true"], "not built"),
+        (&["--kernel", "rt", "--", "true"], "not built"),
         (&["--modparam", "x y=1", "--", "true"], "not NAME=VALUE"),
         (&["--share", "/nowhere", "--", "true"], "no such folder"),
         (&["--file", "/etc/passwd", "--", "true"], "not HOST:GUEST"),

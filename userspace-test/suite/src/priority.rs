@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which thread of a measurement goes first.
+//! Which thread goes first: the one that measures, or whose ring is small.
 #![allow(unsafe_code)]
 
 use std::io;
