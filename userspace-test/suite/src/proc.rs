@@ -4,7 +4,7 @@
 
 use crate::window::{Window, page};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 
 fn word(file: &str, index: usize) -> io::Result<u64> {
@@ -88,6 +88,23 @@ pub fn settled_memory() -> io::Result<(u64, u64)> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let free = field(&text, "MemFree")? + ready_pages()? * page() as u64 / 1024;
     Ok((free, field(&text, "SUnreclaim")?))
+}
+
+/// What may be gone, in kB, of memory that nobody uses: `lists`, since lists of free pages and objects fill; and a
+/// kernel with KASAN keeps what was freed, up to a 32nd of all memory (mm/kasan/quarantine.c), to see who still
+/// uses it.
+///
+/// # Errors
+///
+/// As for reading /proc/kallsyms and /proc/meminfo.
+pub fn kept_memory(lists: u64) -> io::Result<u64> {
+    let symbols = BufReader::new(File::open("/proc/kallsyms")?);
+    for line in symbols.lines() {
+        if line?.ends_with(" kasan_quarantine_put") {
+            return Ok(lists + field(&fs::read_to_string("/proc/meminfo")?, "MemTotal")? / 32);
+        }
+    }
+    Ok(lists)
 }
 
 /// Free pages that each processor has ready for itself: `MemFree` is without them, and they may be thousands.

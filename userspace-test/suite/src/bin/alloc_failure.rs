@@ -13,7 +13,7 @@ use sgring_suite::ensure;
 use sgring_suite::fail::{Failures, Tally};
 use sgring_suite::fork::{self, End};
 use sgring_suite::kmsg::Watch;
-use sgring_suite::proc::settled_memory;
+use sgring_suite::proc::{kept_memory, settled_memory};
 use sgring_suite::tap::{self, Outcome, Stop, Test, note};
 use sgring_suite::window::{Window, page};
 use std::io;
@@ -89,8 +89,9 @@ fn checked(body: impl Fn(&Failures) -> Result<Tally, Stop>) -> Outcome {
         tally.injected
     ));
     // Lists of free pages and objects fill, once; a ring that is lost with each failure is more.
-    ensure!(free < 2048, "{free} kB lost");
-    ensure!(objects < 2048, "{objects} kB of objects more");
+    let most = kept_memory(2048)?;
+    ensure!(free < most, "{free} kB lost");
+    ensure!(objects < most, "{objects} kB of objects more");
     card::plays()?;
     watch.quiet()
 }

@@ -16,7 +16,7 @@ use sgring_suite::ensure;
 use sgring_suite::fork::{self, Child, End};
 use sgring_suite::kmsg::Watch;
 use sgring_suite::node::{self, Node};
-use sgring_suite::proc::{frames, locked_memory, map_count, settled_memory};
+use sgring_suite::proc::{frames, kept_memory, locked_memory, map_count, settled_memory};
 use sgring_suite::record::expect_played;
 use sgring_suite::seed::Random;
 use sgring_suite::tap::{self, Outcome, Stop, Test, expect, note};
@@ -443,7 +443,7 @@ fn rounds(part: f64, mut round: impl FnMut(&Board, &mut Random) -> Outcome) -> O
     ));
     // A page or an object lost for each fork, move or call, the rarest of these, is more than this; what is
     // on the lists of free pages of each processor is less.
-    let bound = 1024;
+    let bound = kept_memory(1024)?;
     ensure!(free < bound, "{free} kB lost, at most {bound} kB allowed");
     ensure!(
         objects < bound,
