@@ -39,7 +39,7 @@ static int sgring_pre_load(void *opaque)
     SGRingState *s = opaque;
 
     s->loading = true;
-    /* The core keeps a lower one that it loads, and refuses this from then on. */
+    /* The core keeps a lower one that it loads, and refuses this from then. */
     PCI_DEVICE(s)->version_id = SGRING_PCI_VMSTATE;
     return 0;
 }

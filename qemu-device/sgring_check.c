@@ -29,6 +29,7 @@ static void sgring_plant(SGRingStream *st)
     /* Once around the ring, the cursor leaves the table. */
     if (sgring_planted("lap") && sgring_moving(st) &&
         st->hw_ptr - st->f0 >= st->cfg.ring) {
+        /* volatile: the access is the mistake, and must be made */
         st->seg_offset += *(volatile uint32_t *)&st->sgt[st->sgt_count].len;
     }
     /* The end of a DRAIN does not stop the timer. */

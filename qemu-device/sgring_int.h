@@ -275,7 +275,7 @@ struct SGRingState {
     uint32_t tap_rest_len;
     bool tap_blocked;
     bool no_input;              /* the backend has refused a voice */
-    bool loading;               /* a saved state, of which some may be missing */
+    bool loading;               /* a saved state; some may be missing */
 
     uint32_t num_playback;
     uint32_t num_capture;
