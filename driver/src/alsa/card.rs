@@ -222,6 +222,8 @@ impl<D: Send + Sync + 'static> Card<D> {
             card: self.card,
             jacks: self.jacks.take(),
         };
+        // What is forgotten is not freed.
+        self.pcms = KVec::new();
         core::mem::forget(self);
         Ok(registration)
     }
