@@ -282,6 +282,7 @@ fn run(args: &Args) -> Result<ExitCode, Error> {
     }
     std::fs::write(results.join("times.txt"), report.times()).map_err(broken)?;
     println!("results: {}", results.display());
+    print!("{}", report.failures());
     let (passed, failed, skipped) = report.counts();
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(ExitCode::from(u8::from(failed > 0)))

@@ -206,6 +206,27 @@ impl Report {
         out
     }
 
+    /// What failed, once more: of a long run only the end is looked at. Each with so much of its reason as says what
+    /// to look for; the rest stands where the test ended.
+    pub fn failures(&self) -> String {
+        const LINES: usize = 8;
+        let cases = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = String::new();
+        for case in cases.iter() {
+            let (Verdict::Fail(why) | Verdict::Error(why)) = &case.verdict else {
+                continue;
+            };
+            let _ = writeln!(out, "failed: {}", case.name);
+            for line in why.lines().take(LINES) {
+                let _ = writeln!(out, "    {line}");
+            }
+            if let more @ 1.. = why.lines().count().saturating_sub(LINES) {
+                let _ = writeln!(out, "    and {more} more lines");
+            }
+        }
+        out
+    }
+
     /// Passed, failed, skipped. No test at all counts as one that failed.
     pub fn counts(&self) -> (usize, usize, usize) {
         let cases = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
@@ -376,6 +397,26 @@ mod tests {
         unit.case("a", Ok(()));
         unit.finish();
         assert_eq!(report.counts(), (1, 1, 0));
+    }
+
+    #[test]
+    fn what_failed_is_told_once_more_and_shortly() {
+        let report = Report::quiet();
+        let mut unit = Recorder::new(&report, "unit", planned(&["a", "b", "c", "d"]));
+        unit.case("a", Ok(()));
+        unit.case("b", Err("off by 3\nframes".into()));
+        unit.case("c", Err(vec!["line"; 10].join("\n")));
+        unit.verdict("d", "", Verdict::Skip("no".into()));
+        unit.finish();
+        let long = format!(
+            "failed: c\n{}    and 2 more lines\n",
+            "    line\n".repeat(8)
+        );
+        assert_eq!(
+            report.failures(),
+            format!("failed: b\n    off by 3\n    frames\n{long}")
+        );
+        assert_eq!(Report::quiet().failures(), "");
     }
 
     #[test]
