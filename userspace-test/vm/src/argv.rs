@@ -17,7 +17,6 @@ pub(crate) struct Fds {
     pub stdin: i32,
     pub stdout: i32,
     pub stderr: i32,
-    pub job: i32,
     pub tty: i32,
 }
 
@@ -29,8 +28,6 @@ pub(crate) struct Files<'a> {
     pub dir: &'a Path,
     /// QEMUs that had the guest before this one: what they have written is gone on with.
     pub hops: u32,
-    /// The state of a guest that another QEMU has left: this one goes on with it.
-    pub state: Option<&'a Path>,
 }
 
 /// Of what the guest takes for random, under icount.
@@ -89,11 +86,7 @@ pub(crate) fn build(
     argv.pair("-append", kernel_line(config, files.release));
     argv.pair(
         "-chardev",
-        log_file(
-            "serial",
-            &files.dir.join("serial.log"),
-            files.state.is_some(),
-        )?,
+        log_file("serial", &files.dir.join("serial.log"), files.hops)?,
     );
     argv.pair("-serial", "chardev:serial");
 
@@ -111,7 +104,6 @@ pub(crate) fn build(
         (2, "stdin", fds.stdin),
         (3, "stdout", fds.stdout),
         (4, "stderr", fds.stderr),
-        (5, "job", fds.job),
     ] {
         argv.pair("-chardev", format!("socket,id={id},fd={fd}"));
         argv.pair(
@@ -138,8 +130,9 @@ pub(crate) fn build(
         argv.pair("-trace", pattern);
     }
     argv.0.extend(config.qemu_args.iter().cloned());
-    if let Some(state) = files.state {
-        argv.pair("-incoming", format!("file:{}", escape(state)?));
+    if files.hops != 0 {
+        let state = escape(&files.dir.join(HOP_STATE))?;
+        argv.pair("-incoming", format!("file:{state}"));
     }
     Ok(argv.0)
 }
@@ -160,8 +153,8 @@ fn kernel_line(config: &Config, release: &str) -> String {
 }
 
 /// A character device whose output goes to a file, behind what an earlier QEMU has put there.
-fn log_file(id: &str, path: &Path, go_on: bool) -> Result<String, Error> {
-    let append = if go_on { ",append=on" } else { "" };
+fn log_file(id: &str, path: &Path, hops: u32) -> Result<String, Error> {
+    let append = if hops == 0 { "" } else { ",append=on" };
     Ok(format!("file,id={id},path={}{append}", escape(path)?))
 }
 
@@ -199,7 +192,7 @@ fn sound(argv: &mut Argv, config: &Config, files: Files<'_>) -> Result<(), Error
         Card::Sgring => {
             argv.pair(
                 "-chardev",
-                log_file("tap", &dir.join("tap.raw"), files.hops != 0)?,
+                log_file("tap", &dir.join("tap.raw"), files.hops)?,
             );
             let place = match config.machine {
                 Machine::Q35 => {
@@ -285,8 +278,7 @@ mod tests {
         stdin: 12,
         stdout: 13,
         stderr: 14,
-        job: 15,
-        tty: 16,
+        tty: 15,
     };
 
     fn line(config: &Config, accel: Accel) -> String {
@@ -295,7 +287,6 @@ mod tests {
             release: "7.3.4+deb13-amd64",
             dir: Path::new("/run,1"),
             hops: 0,
-            state: None,
         };
         let args = build(config, accel, files, FDS).unwrap();
         args.join(std::ffi::OsStr::new(" ")).into_string().unwrap()

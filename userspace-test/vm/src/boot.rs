@@ -22,7 +22,6 @@ use crate::config::{Config, Kernel, Sink, Stdin};
 use crate::error::{Error, Kind};
 use crate::hop::Luggage;
 use crate::initrd;
-use crate::kept::Kept;
 use crate::layout::Layout;
 use crate::memory;
 use crate::port;
@@ -40,22 +39,11 @@ use crate::vm::{Event, Vm, read_control};
 const BOOTS: u32 = 10;
 
 /// The parts of a VM that are there before it starts.
-pub(crate) struct Parts<'a> {
-    pub(crate) layout: &'a Layout,
-    pub(crate) config: &'a Config,
-    pub(crate) release: String,
-    pub(crate) accel: Accel,
-}
-
-/// What a guest begins with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Beginning<'a> {
-    /// Power on.
-    Cold,
-    /// Power on, and no job yet.
-    Jobless,
-    /// Where another one was left that has no job yet.
-    From(&'a Kept),
+struct Parts<'a> {
+    layout: &'a Layout,
+    config: &'a Config,
+    release: String,
+    accel: Accel,
 }
 
 impl Vm {
@@ -105,41 +93,22 @@ impl Vm {
                 return Err(Layout::missing(&path, what, make));
             }
         }
+        let dir = RunDir::create(&layout.runs(), config.name.as_deref())?;
         let parts = Parts {
             layout,
             config,
             release,
             accel,
         };
-        let Some(kept) = Kept::of(&parts, stopper)? else {
-            return parts.begin(stopper, Beginning::Cold);
-        };
-        match parts.begin(stopper, Beginning::From(&kept)) {
-            Err(e) if e.kind != Kind::Interrupted => {
-                let line = e.message.lines().next().unwrap_or_default();
-                (config.notice)(&format!("a guest that was kept is given up: {line}"));
-                kept.discard();
-                parts.begin(stopper, Beginning::Cold)
-            }
-            result => result,
-        }
-    }
-}
-
-impl Parts<'_> {
-    /// From the beginning to the command's start.
-    fn begin(&self, stopper: &Stopper, beginning: Beginning<'_>) -> Result<Vm, Error> {
-        let dir = RunDir::create(&self.layout.runs(), self.config.name.as_deref())?;
-        let mut vm = match self.spawn(stopper, &dir, beginning) {
+        let mut vm = match parts.spawn(stopper, &dir) {
             Ok(vm) => vm,
             Err(e) => {
                 let _ = dir.note(&format!("error {}", e.message));
                 return Err(e.of(dir.path()));
             }
         };
-        match vm.until("ready") {
+        match vm.until_ready() {
             Ok(()) => {
-                vm.ready = Some(Instant::now());
                 if let Some(keys) = vm.keys.take() {
                     vm.terminal = tty::Raw::enter();
                     tty::type_into(keys);
@@ -149,9 +118,7 @@ impl Parts<'_> {
             Err(e) => Err(vm.fail(e)),
         }
     }
-}
 
-impl Vm {
     /// Joins the command's streams to ours: input, output, errors, terminal.
     fn join_streams(
         &mut self,
@@ -194,20 +161,21 @@ impl Vm {
     /// A guest that does not come up, or whose command has ended without a reset.
     pub fn boots_again(&mut self) -> Result<(), Error> {
         self.started = Instant::now();
-        self.until("ready")?;
-        self.ready = Some(Instant::now());
-        Ok(())
+        self.until_ready()
     }
 
-    /// Waits for QEMU to speak, then for the guest to say that it is at `stage`.
-    pub(crate) fn until(&mut self, stage: &str) -> Result<(), Error> {
+    /// Waits for QEMU to speak, then for the guest to be up.
+    fn until_ready(&mut self) -> Result<(), Error> {
         let mut pulse = Pulse::new(self.process.id(), &self.dir.join("serial.log"));
         self.greet(&mut pulse)?;
         loop {
             let glance = Instant::now() + Duration::from_millis(200);
             match self.next(Some(glance))? {
                 None => self.patience(&mut pulse)?,
-                Some(Event::Control(line)) if line == stage => return Ok(()),
+                Some(Event::Control(line)) if line == "ready" => {
+                    self.ready = Some(Instant::now());
+                    return Ok(());
+                }
                 Some(Event::Control(line)) => return Err(story::guest_error(&self.dir, &line)),
                 Some(Event::Gone) => return Err(self.gone("before the command started")),
                 Some(Event::Stopped) => self.look_why_stopped()?,
@@ -289,17 +257,11 @@ impl Vm {
 }
 
 impl Parts<'_> {
-    pub(crate) fn spawn(
-        &self,
-        stopper: &Stopper,
-        dir: &RunDir,
-        beginning: Beginning<'_>,
-    ) -> Result<Vm, Error> {
+    fn spawn(&self, stopper: &Stopper, dir: &RunDir) -> Result<Vm, Error> {
         let config = self.config;
         let broken = |what: &str, e: io::Error| Error::setup(format!("{what}: {e}"));
         let mark = end_mark();
-        let job = (!matches!(beginning, Beginning::Jobless)).then_some(mark.as_str());
-        let initrd = initrd::make(dir, self.layout, &self.release, config, job)?;
+        let initrd = initrd::make(dir, self.layout, &self.release, config, &mark)?;
         memory::guest(
             config.mem_mib,
             initrd
@@ -314,7 +276,6 @@ impl Parts<'_> {
         let (stdin, stdin_theirs) = pair()?;
         let (stdout, stdout_theirs) = pair()?;
         let (stderr, stderr_theirs) = pair()?;
-        let (job, job_theirs) = pair()?;
         let (console, console_theirs) = pair()?;
         let fds = Fds {
             initrd: initrd.as_raw_fd(),
@@ -323,7 +284,6 @@ impl Parts<'_> {
             stdin: stdin_theirs.as_raw_fd(),
             stdout: stdout_theirs.as_raw_fd(),
             stderr: stderr_theirs.as_raw_fd(),
-            job: job_theirs.as_raw_fd(),
             tty: console_theirs.as_raw_fd(),
         };
         let mut theirs: Vec<OwnedFd> = vec![initrd.into()];
@@ -333,7 +293,6 @@ impl Parts<'_> {
             stdin_theirs,
             stdout_theirs,
             stderr_theirs,
-            job_theirs,
         ] {
             theirs.push(stream.into());
         }
@@ -345,19 +304,12 @@ impl Parts<'_> {
             .then(|| Luggage::pack(&theirs, self.layout, &self.release))
             .transpose()
             .map_err(|e| broken("dup", e))?;
-        let mut state = None;
-        if let Beginning::From(kept) = beginning {
-            kept.copy_log(dir)?;
-            state = Some(kept.state());
-            feed(job, &Stdin::Bytes(initrd::job_alone(config, &mark)?));
-        }
         let qemu = self.layout.qemu();
         let files = Files {
             kernel: &self.layout.kernel(&self.release).join("vmlinuz"),
             release: &self.release,
             dir: dir.path(),
             hops: 0,
-            state: state.as_deref(),
         };
         let args = argv::build(config, self.accel, files, fds)?;
         let line = dir.join("qemu.cmd");

@@ -11,7 +11,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -72,16 +72,6 @@ impl Vm {
             return Err(Error::setup("this VM was not started to be moved"));
         };
         let state = self.dir.join(HOP_STATE);
-        self.leave(&state)?;
-        luggage.hops += 1;
-        self.unpack(&luggage)?;
-        self.luggage = Some(luggage);
-        self.moved()?;
-        std::fs::remove_file(&state).map_err(|e| Error::file(&state, &e))
-    }
-
-    /// Writes the guest's state into a file, and ends this QEMU.
-    pub(crate) fn leave(&mut self, state: &Path) -> Result<(), Error> {
         let broken = |e: io::Error| Error::new(Kind::Died, format!("migration: {e}"));
         let qmp = self.qmp()?;
         // The guest runs on while its memory is written, and stops when what is left takes no longer than this.
@@ -100,7 +90,11 @@ impl Vm {
         if !self.process.reap(PARTING) {
             return Err(Error::new(Kind::Died, "migration: the old QEMU stays"));
         }
-        Ok(())
+        luggage.hops += 1;
+        self.unpack(&luggage)?;
+        self.luggage = Some(luggage);
+        self.moved()?;
+        std::fs::remove_file(&state).map_err(|e| Error::file(&state, &e))
     }
 
     /// Starts the next QEMU.
@@ -113,7 +107,7 @@ impl Vm {
             .map(OwnedFd::try_clone)
             .collect::<io::Result<Vec<_>>>()
             .map_err(broken)?;
-        let [initrd, control, stdin, stdout, stderr, job, ..] = theirs.as_slice() else {
+        let [initrd, control, stdin, stdout, stderr, ..] = theirs.as_slice() else {
             return Err(Error::setup("migration: something was left behind"));
         };
         let fds = Fds {
@@ -123,17 +117,14 @@ impl Vm {
             stdin: stdin.as_raw_fd(),
             stdout: stdout.as_raw_fd(),
             stderr: stderr.as_raw_fd(),
-            job: job.as_raw_fd(),
             tty: theirs.last().map_or(-1, AsRawFd::as_raw_fd),
         };
         theirs.push(qmp_theirs.into());
-        let state = self.dir.join(HOP_STATE);
         let files = Files {
             kernel: &luggage.kernel,
             release: &luggage.release,
             dir: self.dir.path(),
             hops: luggage.hops,
-            state: Some(&state),
         };
         let args = argv::build(&self.config, self.accel, files, fds)?;
         self.process = Process::launch(&luggage.qemu, &args, &self.dir, theirs)
@@ -145,7 +136,7 @@ impl Vm {
     }
 
     /// Waits until QEMU has written the guest's state, or read it.
-    pub(crate) fn moved(&mut self) -> Result<(), Error> {
+    fn moved(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let Ok(info) = self.qmp()?.execute("query-migrate", json!({})) else {

@@ -31,14 +31,13 @@ const PROGRAMS: [&str; 1] = ["sgring-play"];
 const SETTLE: &str = "0.3";
 
 /// Makes it in the run's folder, as a file without a name: nothing of it stays
-/// behind, however the run ends. Without the mark of the output's `end` it has
-/// no job in it.
+/// behind, however the run ends.
 pub(crate) fn make(
     dir: &RunDir,
     layout: &Layout,
     release: &str,
     config: &Config,
-    end: Option<&str>,
+    end: &str,
 ) -> Result<File, Error> {
     let path = dir.join("initrd.cpio");
     let broken = |e: &io::Error| Error::file(&path, e);
@@ -69,37 +68,9 @@ pub(crate) fn make(
         config,
     )
     .map_err(|e| at(&path, e))?;
-    let out = match end {
-        Some(end) => job(Writer::new(out), config, end).map_err(|e| at(&path, e))?,
-        None => out,
-    };
+    let out = job(Writer::new(out), config, end).map_err(|e| at(&path, e))?;
     out.into_inner().map_err(|e| broken(e.error()))?;
     Ok(file)
-}
-
-/// The job alone, for a guest that is up already.
-pub(crate) fn job_alone(config: &Config, end: &str) -> Result<Vec<u8>, Error> {
-    job(Writer::new(Vec::new()), config, end).map_err(|e| at(Path::new("job.cpio"), e))
-}
-
-/// The files of the host that all but the job is made of.
-pub(crate) fn made_of(layout: &Layout, release: &str, config: &Config) -> Vec<PathBuf> {
-    let sound = config.sound_server.then(|| layout.sound());
-    let programs = PROGRAMS.map(|name| layout.programs().join(name));
-    [
-        layout.base(),
-        layout.modules(release),
-        layout.driver(release),
-    ]
-    .into_iter()
-    .chain(sound)
-    .chain(programs)
-    .collect()
-}
-
-/// The guest's first process, as text.
-pub(crate) const fn init() -> &'static str {
-    INIT
 }
 
 /// What stops the making: an error of the archive's file, or of another's.
@@ -224,6 +195,7 @@ fn conf(config: &Config, end: &str) -> String {
     };
     set("END", end);
     set("SETTLE", SETTLE);
+    set("GUEST_NAME", "sgring");
     set("MODULES", &modules.join(" "));
     set("DRIVER", driver.unwrap_or(""));
     set("MODPARAMS", &config.modparams.join(" "));

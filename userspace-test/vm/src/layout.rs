@@ -11,7 +11,6 @@ use crate::error::Error;
 pub struct Layout {
     build: PathBuf,
     programs: PathBuf,
-    keeps: bool,
 }
 
 impl Layout {
@@ -45,23 +44,7 @@ impl Layout {
         if programs.ends_with("deps") {
             programs.pop();
         }
-        Ok(Self {
-            build,
-            programs,
-            keeps: false,
-        })
-    }
-
-    /// Whether runs may begin with a guest that was booted once and kept, under icount.
-    #[must_use]
-    pub fn keeping(mut self, keeps: bool) -> Self {
-        self.keeps = keeps;
-        self
-    }
-
-    /// Where guests are kept, if they are.
-    pub(crate) fn kept(&self) -> Option<PathBuf> {
-        self.keeps.then(|| self.runs().join("kept"))
+        Ok(Self { build, programs })
     }
 
     /// The `build/` folder itself.

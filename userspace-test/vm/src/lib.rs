@@ -19,7 +19,6 @@ pub mod dmesg;
 mod error;
 mod hop;
 mod initrd;
-mod kept;
 mod layout;
 mod listen;
 mod memory;

@@ -215,7 +215,7 @@ fn clear(results: &Path) -> std::io::Result<()> {
 
 fn run(args: &Args) -> Result<ExitCode, Error> {
     let context = Context {
-        layout: Layout::find()?.keeping(true),
+        layout: Layout::find()?,
         stopper: Stopper::on_signals()?,
     };
     let report = Report::new(&args.only);
