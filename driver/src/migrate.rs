@@ -106,6 +106,9 @@ fn move_ring(
             })
             .unwrap_or(Err(alsa::bad_state()))
     });
+    if let Ok(false) = moved {
+        stop_if_over(card, slot, number);
+    }
     if let (Ok(swapped), true) = (&moved, number >= card.capabilities.playback) {
         let end = match swapped {
             // Not the position now: what was recorded since is in the new home alone.
@@ -160,7 +163,9 @@ fn recopy(slot: &Slot, old: &Home, new: &Home, params: &Params, from: u64, end: 
     }
 }
 
-/// Gives the card `table`, if the stream has one: whether it has. Under the stream lock.
+/// Gives the card `table`, if the stream has one: whether it has taken it. Under the stream lock.
+///
+/// Where it does not tell, the stream is stopped.
 ///
 /// # Errors
 ///
@@ -185,6 +190,7 @@ fn swap(card: &CardState, number: u32, table: &Table) -> Result<bool> {
     regs.write(regs::SGRING_S_CMD, regs::SGRING_CMD_SWAP)?;
     // The answer to a read comes after the command was carried out [D-11].
     let state = regs.read(regs::SGRING_S_STATE)?;
+    let is_whole = card.status.stamp(number).is_some();
     let after = card.status.swaps(number).ok_or(ENODEV)?;
     if after == before.wrapping_add(1) {
         return Ok(true);
@@ -192,6 +198,16 @@ fn swap(card: &CardState, number: u32, table: &Table) -> Result<bool> {
     card.registers.check()?;
     if !has_table(state) {
         return Ok(false);
+    }
+    if !is_whole {
+        // Nothing else tells whether it was taken [D-58], so the card is to have neither.
+        regs.write(regs::SGRING_S_CMD, regs::SGRING_CMD_STOP)?;
+        let state = regs.read(regs::SGRING_S_STATE)?;
+        return if has_table(state) {
+            Err(EIO)
+        } else {
+            Ok(false)
+        };
     }
     let (error, index) = (
         regs.read(regs::SGRING_S_ERR)?,
@@ -201,6 +217,18 @@ fn swap(card: &CardState, number: u32, table: &Table) -> Result<bool> {
         pr_err!("stream {number}: card refuses another table: error {error}, index {index}\n");
     }
     Err(EIO)
+}
+
+/// The substream runs no more, if the card's stream does not: state XRUN.
+fn stop_if_over(card: &CardState, slot: &Slot, number: u32) {
+    slot.elapsed.stop_if(|| {
+        let state = card.registers.stream(number);
+        let state = state.and_then(|regs| regs.read(regs::SGRING_S_STATE));
+        matches!(
+            state,
+            Ok(regs::SGRING_STATE_IDLE | regs::SGRING_STATE_ERROR)
+        )
+    });
 }
 
 /// The device goes: rings on the card become zeros in main memory (M15). Mappings and calls go on.

@@ -165,15 +165,15 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`Self::tell`]; `EIO` for a stream that has failed meanwhile, with nobody told.
+    /// As [`Self::tell`]; `EIO` for a stream that has failed meanwhile, with nobody told, and for one that runs
+    /// already: it was not asked to.
     fn remind(&self) -> Result {
         let regs = self.card.registers.stream(self.index)?;
         match regs.read(regs::SGRING_S_STATE)? {
             regs::SGRING_STATE_PREPARED | regs::SGRING_STATE_PAUSED => return Ok(()),
             regs::SGRING_STATE_IDLE => {}
-            regs::SGRING_STATE_ERROR => return Err(EIO),
-            // All ones, too.
-            _ => return self.card.registers.check(),
+            // It has failed, or says what cannot be; all ones, where it is not there.
+            _ => return self.card.registers.check().and(Err(EIO)),
         }
         let told = self.slot.told().ok_or_else(alsa::bad_state)?;
         let last = self.hw_ptr.load(Relaxed);
@@ -590,7 +590,7 @@ impl PcmOps for Pcm {
         }
     }
 
-    fn silence(stream: Pin<&Stream>, _substream: &Locked<'_>, at: usize, silence: &[u8]) -> Result {
+    fn silence(stream: Pin<&Stream>, at: usize, silence: &[u8]) -> Result {
         stream.slot.silence(at, silence)
     }
 

@@ -56,7 +56,7 @@ const _: () = {
     }
 };
 
-/// Milliseconds that a reset may take. The data sheet has it done with the write [D-7].
+/// Looks at a reset, a millisecond apart and more. The data sheet has it done with the write [D-7].
 const RESET_LOOKS: u32 = 100;
 
 /// The register BAR, gone after unbind.

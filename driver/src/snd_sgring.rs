@@ -42,6 +42,7 @@ mod migrate;
 mod mm;
 mod pcm;
 mod position;
+mod raw;
 mod regs;
 mod report;
 mod ring;
@@ -217,13 +218,12 @@ impl pci::Driver for SgringDriver {
 
     /// Ends the card while the device still answers.
     ///
-    /// A card that does not become silent is cut off memory, which is given back in a moment.
-    ///
     /// Order: no new calls from user space and every stream stopped; no new DMA memory, no stream prepared and
     /// no ring moved any more, calls under way waited for; rings on the card out of all mappings; the card
-    /// silent. What remains is device managed and goes in reverse
-    /// order of its making: ring mappings, interrupts, status lines, registers. Ring pages that user space
-    /// maps stay until it lets go of them (M15). Waits for no file to be closed.
+    /// silent; the card, whether it is or not, cut off memory, which is given back in a moment. What remains is
+    /// device managed and goes in reverse order of its making: ring mappings, interrupts, status lines,
+    /// registers. Ring pages that user space maps stay until it lets go of them (M15). Waits for no file to be
+    /// closed.
     fn unbind<'bound>(pdev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         this.registration.disconnect();
         this.card.binding.end();
@@ -232,7 +232,7 @@ impl pci::Driver for SgringDriver {
         match this.card.registers.reset() {
             // Torn out: there is nothing left to be silenced.
             Ok(()) | Err(ENODEV) => {}
-            Err(error) => dev_warn!(pdev, "no reset at unbind, cut off memory: {error:?}\n"),
+            Err(error) => dev_warn!(pdev, "no reset at unbind, only cut off memory: {error:?}\n"),
         }
         mm::cut_off(pdev);
     }

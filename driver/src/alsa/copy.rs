@@ -10,7 +10,7 @@ use super::{
         Adapter,
         PcmOps, //
     },
-    substream::Locked,
+    substream,
     sys, //
 };
 use crate::mm::is_unlocked;
@@ -89,7 +89,7 @@ pub(super) unsafe extern "C" fn fill_silence<T: PcmOps>(
             } else {
                 None
             };
-            // SAFETY: By the safety requirement; the lock was held, or was just taken.
+            // SAFETY: By the safety requirement.
             let done = unsafe { silence_piece::<T>(substream, at, (end - at).min(SILENCE)) };
             if let Some(flags) = flags {
                 // SAFETY: Locked above.
@@ -105,17 +105,16 @@ pub(super) unsafe extern "C" fn fill_silence<T: PcmOps>(
 ///
 /// # Safety
 ///
-/// `substream` must be open, with parameters, its stream lock held.
+/// `substream` must be open, with parameters that do not change meanwhile: a `write()` and the stream lock see to that.
 unsafe fn silence_piece<T: PcmOps>(
     substream: *mut sys::snd_pcm_substream,
     at: usize,
     bytes: usize,
 ) -> Result {
     // SAFETY: By the safety requirement.
-    let locked = unsafe { Locked::from_raw(substream) };
-    // SAFETY: By the safety requirement.
     let stream = unsafe { Adapter::<T>::stream(substream) };
     let mut silence = [0u8; SILENCE];
-    locked.silence(&mut silence)?;
-    T::silence(stream, &locked, at, silence.get(..bytes).ok_or(EINVAL)?)
+    // SAFETY: By the safety requirement.
+    unsafe { substream::fill_silence(substream, &mut silence) }?;
+    T::silence(stream, at, silence.get(..bytes).ok_or(EINVAL)?)
 }

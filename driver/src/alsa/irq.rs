@@ -6,7 +6,10 @@
 //! device managed: they are freed, which waits for running handlers, before the device is unbound and
 //! before any resource that was acquired earlier.
 
-use crate::seam;
+use crate::{
+    raw,
+    seam, //
+};
 use kernel::{
     bindings,
     device::Bound,
@@ -45,11 +48,6 @@ pub(crate) struct Vectors<H: VectorHandler> {
     lines: KVec<KBox<Line<H>>>,
 }
 
-fn as_raw(dev: &pci::Device) -> *mut bindings::pci_dev {
-    // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev`.
-    core::ptr::from_ref(dev).cast_mut().cast()
-}
-
 impl<H: VectorHandler> Vectors<H> {
     /// Allocates between one and `max` MSI-X vectors.
     ///
@@ -58,8 +56,9 @@ impl<H: VectorHandler> Vectors<H> {
     /// `ENOSPC` or what the PCI core says when there is not even one.
     pub(crate) fn alloc(dev: &pci::Device<Bound>, max: u32) -> Result<Self> {
         // SAFETY: `dev` is bound, its `struct pci_dev` valid.
-        let len =
-            unsafe { bindings::pci_alloc_irq_vectors(as_raw(dev), 1, max, bindings::PCI_IRQ_MSIX) };
+        let len = unsafe {
+            bindings::pci_alloc_irq_vectors(raw::pci_dev(dev), 1, max, bindings::PCI_IRQ_MSIX)
+        };
         to_result(len)?;
         // INVARIANT: The PCI core has allocated `len` vectors.
         Ok(Self {
@@ -83,7 +82,7 @@ impl<H: VectorHandler> Vectors<H> {
     ) -> Result {
         for vector in 0..self.len {
             // SAFETY: `self.dev` is valid by its type.
-            let irq = unsafe { bindings::pci_irq_vector(as_raw(&self.dev), vector) };
+            let irq = unsafe { bindings::pci_irq_vector(raw::pci_dev(&self.dev), vector) };
             to_result(irq)?;
             let line = KBox::new(
                 Line {
@@ -120,7 +119,7 @@ impl<H: VectorHandler> Drop for Vectors<H> {
             unsafe { bindings::free_irq(line.irq, core::ptr::from_ref(&**line).cast_mut().cast()) };
         }
         // SAFETY: By the type invariant; no vector is requested any more.
-        unsafe { bindings::pci_free_irq_vectors(as_raw(&self.dev)) };
+        unsafe { bindings::pci_free_irq_vectors(raw::pci_dev(&self.dev)) };
     }
 }
 

@@ -162,13 +162,9 @@ pub(crate) trait PcmOps: Sized + 'static {
     /// Reads from the ring from byte `at` on. May sleep; the mmap lock may be held.
     fn read(stream: Pin<&Self::Stream>, at: usize, data: &mut [u8]) -> Result;
 
-    /// Writes silence to the ring from byte `at` on. Under the PCM stream lock.
-    fn silence(
-        stream: Pin<&Self::Stream>,
-        substream: &Locked<'_>,
-        at: usize,
-        silence: &[u8],
-    ) -> Result;
+    /// Writes silence to the ring from byte `at` on. Under the PCM stream lock, but in a `write()` under PREEMPT_RT:
+    /// there the two cannot be told apart, and interrupts are threads.
+    fn silence(stream: Pin<&Self::Stream>, at: usize, silence: &[u8]) -> Result;
 
     /// Who has mapped the ring.
     fn mappings(stream: Pin<&Self::Stream>) -> &Mappings;

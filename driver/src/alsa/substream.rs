@@ -465,25 +465,32 @@ impl Locked<'_> {
             false => ns.saturating_add(delay),
         }
     }
+}
 
-    /// Fills `bytes` with silence of the substream's format.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a format without silence.
-    pub(super) fn silence(&self, bytes: &mut [u8]) -> Result {
-        // SAFETY: By the type invariant; the parameters do not change while the stream lock is held.
-        let format = unsafe { (*self.runtime()).format };
-        // SAFETY: Looks at its argument.
-        let bits = unsafe { sys::snd_pcm_format_physical_width(format) };
-        let samples = bytes.len() * 8 / usize::try_from(bits).map_err(|_| EINVAL)?.max(1);
-        // SAFETY: `samples` samples fit into `bytes`.
-        to_result(unsafe {
-            sys::snd_pcm_format_set_silence(
-                format,
-                bytes.as_mut_ptr().cast(),
-                samples.try_into().map_err(|_| EINVAL)?,
-            )
-        })
-    }
+/// Fills `bytes` with silence of the substream's format.
+///
+/// # Errors
+///
+/// `EINVAL` for a format without silence.
+///
+/// # Safety
+///
+/// `substream` must be open, with parameters that do not change meanwhile.
+pub(super) unsafe fn fill_silence(
+    substream: *mut sys::snd_pcm_substream,
+    bytes: &mut [u8],
+) -> Result {
+    // SAFETY: By the safety requirement.
+    let format = unsafe { (*(*substream).runtime).format };
+    // SAFETY: Looks at its argument.
+    let bits = unsafe { sys::snd_pcm_format_physical_width(format) };
+    let samples = bytes.len() * 8 / usize::try_from(bits).map_err(|_| EINVAL)?.max(1);
+    // SAFETY: `samples` samples fit into `bytes`.
+    to_result(unsafe {
+        sys::snd_pcm_format_set_silence(
+            format,
+            bytes.as_mut_ptr().cast(),
+            samples.try_into().map_err(|_| EINVAL)?,
+        )
+    })
 }

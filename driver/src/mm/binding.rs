@@ -7,7 +7,7 @@
 //! [`Binding::with`] hands one out while it keeps unbinding waiting, [`Binding::atomically`] does so where
 //! nobody may sleep.
 
-use super::sram;
+use crate::raw;
 use kernel::{
     bindings,
     device::{
@@ -48,7 +48,7 @@ pub(crate) struct Binding {
 /// device that cannot be trusted to be silent, before its memory goes.
 pub(crate) fn cut_off(pdev: &pci::Device<Core<'_>>) {
     // SAFETY: `pdev` is valid, and by its type in probe or unbind, which nobody else configures it in.
-    unsafe { bindings::pci_clear_master(sram::as_raw(pdev)) };
+    unsafe { bindings::pci_clear_master(raw::pci_dev(pdev)) };
 }
 
 /// Ends the binding at the latest when the device's managed resources are released.

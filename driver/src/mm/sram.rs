@@ -25,13 +25,13 @@ use crate::{
     extent::{
         self,
         Extent, //
-    }, //
+    },
+    raw, //
 };
 use core::ptr::NonNull;
 use kernel::{
     bindings,
     device::{
-        self,
         Bound,
         Device, //
     },
@@ -70,15 +70,9 @@ unsafe impl Send for Window {}
 // SAFETY: The I/O functions may be called at the same time.
 unsafe impl Sync for Window {}
 
-/// The C side of a PCI device.
-pub(super) fn as_raw<C: device::DeviceContext>(pdev: &pci::Device<C>) -> *mut bindings::pci_dev {
-    // CAST: `pci::Device` is a transparent wrapper of `struct pci_dev`.
-    core::ptr::from_ref(pdev).cast_mut().cast()
-}
-
 impl Drop for Window {
     fn drop(&mut self) {
-        let pdev = as_raw(&self.pdev);
+        let pdev = raw::pci_dev(&self.pdev);
         // SAFETY: By the type invariant; nobody uses the mapping any more.
         unsafe { bindings::pci_iounmap(pdev, self.base.as_ptr()) };
         // SAFETY: By the type invariant.
@@ -91,9 +85,11 @@ impl Window {
         let bytes = pdev.resource_len(bar)?.try_into()?;
         let bar = bar.try_into()?;
         // SAFETY: `pdev` is valid and bound, the name static.
-        to_result(unsafe { bindings::pci_request_region(as_raw(pdev), bar, name.as_char_ptr()) })?;
+        to_result(unsafe {
+            bindings::pci_request_region(raw::pci_dev(pdev), bar, name.as_char_ptr())
+        })?;
         // SAFETY: `pdev` is valid; the whole BAR.
-        let base = unsafe { bindings::pci_iomap_wc(as_raw(pdev), bar, 0) };
+        let base = unsafe { bindings::pci_iomap_wc(raw::pci_dev(pdev), bar, 0) };
         match NonNull::new(base) {
             // INVARIANT: As just done.
             Some(base) => Ok(Self {
@@ -104,7 +100,7 @@ impl Window {
             }),
             None => {
                 // SAFETY: Requested above.
-                unsafe { bindings::pci_release_region(as_raw(pdev), bar) };
+                unsafe { bindings::pci_release_region(raw::pci_dev(pdev), bar) };
                 Err(ENOMEM)
             }
         }

@@ -10,6 +10,7 @@ mod events;
 mod host;
 mod irqs;
 mod mix;
+mod moves;
 mod position;
 mod reset;
 mod streams;
@@ -114,6 +115,11 @@ fn main() -> ExitCode {
             "table_errors",
             "D-159: PREPARE says EIO; a ring that was to move stays and plays on, to the bit",
             dma::table,
+        ),
+        Test(
+            "moves_untold",
+            "D-58, D-158: a ring that moves with no line to tell so: an xrun, and neither place is the card's",
+            moves::untold,
         ),
         Test(
             "events_lost",
