@@ -373,7 +373,7 @@ void sgring_cmd_reset(SGRingStream *st);
 
 /* sgring_check.c */
 
-/* At the end of all that changes the card: of accesses, ticks, and loads. */
+/* At the end of accesses and ticks, and when the machine stops or goes on. */
 void sgring_check(const SGRingState *s);
 void sgring_check_tick(SGRingStream *st);
 

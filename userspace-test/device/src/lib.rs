@@ -5,8 +5,9 @@
 //! registers and its memory and lets its clock run. A program of random operations,
 //! legal and illegal, is given to the card and to a model written from the data
 //! sheet alone, and after every step all that a guest can see of the two is the
-//! same: registers, all of memory byte by byte (status lines, events, recordings,
-//! messages of interrupts), and at the end what the card has fetched.
+//! same: registers, and byte by byte the memory that it works in (status lines,
+//! events, recordings, messages of interrupts); at the end what the card has
+//! fetched, and the memory around and wherever else it was sent.
 //!
 //! - [`qtest`]: QEMU, and its line protocol
 //! - [`card`]: the card in that machine

@@ -27,6 +27,8 @@ pub type Result<T> = std::result::Result<T, String>;
 struct Line {
     to: UnixStream,
     from: BufReader<UnixStream>,
+    /// QEMU has left it.
+    is_cut: bool,
 }
 
 impl Line {
@@ -52,19 +54,36 @@ impl Line {
         to.set_read_timeout(Some(PATIENCE))
             .map_err(|e| e.to_string())?;
         let from = BufReader::new(to.try_clone().map_err(|e| e.to_string())?);
-        Ok(Self { to, from })
+        Ok(Self {
+            to,
+            from,
+            is_cut: false,
+        })
     }
 
     fn read(&mut self) -> Result<String> {
         let mut text = String::new();
         match self.from.read_line(&mut text) {
-            Ok(0) => Err("QEMU has ended".to_owned()),
+            Ok(0) => {
+                self.is_cut = true;
+                Err("QEMU has ended".to_owned())
+            }
             Ok(_) => Ok(text),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
                 Err(format!("QEMU does not answer for {} s", PATIENCE.as_secs()))
             }
-            Err(e) => Err(format!("QEMU has ended: {e}")),
+            Err(e) => {
+                self.is_cut = true;
+                Err(format!("QEMU has ended: {e}"))
+            }
         }
+    }
+
+    fn write(&mut self, text: &str) -> Result<()> {
+        self.to.write_all(text.as_bytes()).map_err(|e| {
+            self.is_cut = true;
+            format!("QEMU has ended: {e}")
+        })
     }
 }
 
@@ -182,10 +201,7 @@ impl Qtest {
     pub fn ask(&mut self) -> Result<Vec<String>> {
         let lines = std::mem::take(&mut self.lines);
         let asked = std::mem::take(&mut self.asked);
-        self.qtest
-            .to
-            .write_all(lines.as_bytes())
-            .map_err(|e| format!("QEMU has ended: {e}"))?;
+        self.qtest.write(&lines)?;
         let mut answers = Vec::with_capacity(asked);
         while answers.len() < asked {
             let answer = self.qtest.read()?;
@@ -224,10 +240,7 @@ impl Qtest {
     /// When it is refused.
     pub fn qmp(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let text = json!({ "execute": command, "arguments": arguments });
-        self.qmp
-            .to
-            .write_all(format!("{text}\n").as_bytes())
-            .map_err(|e| format!("QEMU has ended: {e}"))?;
+        self.qmp.write(&format!("{text}\n"))?;
         loop {
             let answer: Value =
                 serde_json::from_str(&self.qmp.read()?).map_err(|e| format!("qmp: {e}"))?;
@@ -260,6 +273,20 @@ impl Qtest {
     fn note(&mut self, told: &Value) {
         self.events
             .extend(told["event"].as_str().map(str::to_owned));
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        // A line breaks off before the process is gone.
+        let begun = Instant::now();
+        let is_cut = self.qtest.is_cut || self.qmp.is_cut;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if !is_cut || begun.elapsed() > PATIENCE {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        true
     }
 
     /// The most memory that it has had at one time, in bytes.
@@ -330,6 +357,17 @@ pub fn parse(text: &str) -> Result<u64> {
         None => text.parse(),
     }
     .map_err(|e| format!("qtest: {text:?}: {e}"))
+}
+
+/// What qtest calls an access of `size` bytes.
+#[must_use]
+pub const fn letter(size: u32) -> char {
+    match size {
+        1 => 'b',
+        2 => 'w',
+        4 => 'l',
+        _ => 'q',
+    }
 }
 
 /// Base 64, as `b64read` and `b64write` want it.

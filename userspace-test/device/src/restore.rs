@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Machines that are given a saved card with damage.
 //!
-//! QEMU either refuses, in words that name the card, or goes on with a card that keeps
-//! what it must keep. After either, time goes on, commands come, a sound state is
-//! taken, and a reset makes a card as at power-on of it, held against the model.
+//! QEMU either refuses, in words that name the card, or goes on with a card whose
+//! streams are in states that there are, and whose positions do not go back. After
+//! either, time goes on, commands come, a sound state is taken, and a reset makes a
+//! card as at power-on of it, held against the model.
 //!
 //! One QEMU takes many: it has a disk with a snapshot of itself, whose bytes are
-//! damaged before each `loadvm`. [`incoming`] is a migration into a QEMU of its own.
+//! damaged before each `loadvm`. [`incoming`] is a migration into a QEMU of its own,
+//! which goes on in the same way and ends; only there a file can end early.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -21,7 +24,7 @@ use crate::arena;
 use crate::card::Card;
 use crate::model::REGISTERS;
 use crate::ops::{self, Op, Place, Seg, Setup, Step, Table};
-use crate::qtest::{Qtest, Result};
+use crate::qtest::{PATIENCE, Qtest, Result, letter, parse};
 use crate::regs::*;
 use crate::run::Pair;
 use crate::saved::{Damage, Saved};
@@ -150,25 +153,28 @@ pub fn situations() -> Vec<(&'static str, Vec<Op>)> {
     ]
 }
 
-/// Attacks that have once succeeded, each on a situation.
+/// Attacks that have once succeeded, each on a situation, and what must become of them.
 #[must_use]
-pub fn known() -> Vec<(&'static str, usize, Attack)> {
+pub fn known() -> Vec<(&'static str, usize, Attack, Fate)> {
     let set = |name, value| (vec![Damage::Named(name, value)], vec![]);
     vec![
         (
             "a loopback refused half way, and going on",
             1,
             set("streams[0].sgt.len", 0x0400_0001),
+            Fate::Refused,
         ),
         (
             "an interrupt pin that the card does not have",
             0,
             set("parent_obj[0].irq_state", 1),
+            Fate::Refused,
         ),
         (
             "an old version of the PCI function",
             0,
             set("parent_obj[0].version_id", 0),
+            Fate::Taken,
         ),
     ]
 }
@@ -241,14 +247,22 @@ fn damage() -> impl Strategy<Value = Damage> {
         1 => (byte(), vec(any::<u8>(), 1..40)).prop_map(|(at, b)| Damage::Insert(at, b)),
         1 => any::<u8>().prop_map(Damage::Without),
         1 => any::<u8>().prop_map(Damage::Twice),
-        1 => byte().prop_map(Damage::Cut),
     ]
 }
 
-/// An attack.
+fn then() -> impl Strategy<Value = Vec<(u32, u32, u32)>> {
+    vec((0..arena::STREAMS, 1..8_u32, 0..5_000_000_u32), 0..6)
+}
+
+/// An attack on what is on a disk, where all is as long as it was.
 pub fn attack() -> impl Strategy<Value = Attack> {
-    let then = (0..arena::STREAMS, 1..8_u32, 0..5_000_000_u32);
-    (vec(damage(), 1..3), vec(then, 0..6))
+    (vec(damage(), 1..3), then())
+}
+
+/// An attack on a file; every other one is that it ends early.
+pub fn attack_on_file() -> impl Strategy<Value = Attack> {
+    let cut = any::<u32>().prop_map(|n| vec![Damage::Cut(n)]);
+    (prop_oneof![cut, vec(damage(), 1..3)], then())
 }
 
 /// The damages done to the saved card, in words, and the damaged section.
@@ -298,6 +312,14 @@ impl Machine {
     /// # Errors
     /// When one shows a difference, or QEMU does not save.
     pub fn save(&mut self) -> Result<Vec<Saved>> {
+        self.save_all().inspect_err(|_| {
+            self.pair.give_up();
+            self.states.clear();
+        })?;
+        Ok(self.states.iter().map(|s| s.0.clone()).collect())
+    }
+
+    fn save_all(&mut self) -> Result<()> {
         self.pair.leave(&[])?;
         add_disk(&mut self.pair.card()?.qtest)?;
         for i in 0..self.programs.len() {
@@ -306,8 +328,7 @@ impl Machine {
             let state = save(&mut self.pair.card()?.qtest, i)?;
             self.states.push(state);
         }
-        self.renew()?;
-        Ok(self.states.iter().map(|s| s.0.clone()).collect())
+        self.renew()
     }
 
     /// Gives it a state with damage, lets it go on, and resets it.
@@ -318,9 +339,13 @@ impl Machine {
         if self.states.is_empty() {
             self.save()?;
         }
-        let (words, section, _) = damaged(&self.states[which].0, &attack.0);
+        let saved = &self.states[which].0;
+        if let Some(strange) = attack.0.iter().find(|damage| !saved.knows(damage)) {
+            return Err(format!("a saved card has no such field: {strange:?}"));
+        }
+        let (words, section, _) = damaged(saved, &attack.0);
         let end = self.load(which, &section).and_then(|fate| {
-            self.go_on(&attack.1)?;
+            go_on(&mut self.pair.card()?.qtest, &attack.1)?;
             let sound = self.states[which].0.section().to_vec();
             if self.load(which, &sound)? == Fate::Refused {
                 return Err("a sound state is refused from then on".to_owned());
@@ -351,29 +376,6 @@ impl Machine {
         }
     }
 
-    /// What a guest does then. Also where the state was refused: whoever has asked
-    /// for it may let the machine go on.
-    fn go_on(&mut self, then: &[(u32, u32, u32)]) -> Result<()> {
-        let qtest = &mut self.pair.card()?.qtest;
-        qtest.qmp("cont", &json!({}))?;
-        let registers = arena::BARS[0].1;
-        for n in 0..arena::STREAMS {
-            for (register, size) in REGISTERS {
-                let letter = if size == 8 { 'q' } else { 'l' };
-                let at = registers + u64::from(setup::register(n, register).0);
-                qtest.line(&format!("read{letter} {at:#x}"));
-            }
-        }
-        qtest.line("clock_step 1000000");
-        for (n, command, ns) in then {
-            let at = registers + u64::from(setup::register(*n, SGRING_S_CMD).0);
-            qtest.line(&format!("writel {at:#x} {command}"));
-            qtest.line(&format!("clock_step {ns}"));
-        }
-        qtest.line("clock_step 20000000");
-        qtest.ask().map(drop)
-    }
-
     /// A reset, after which the card is as at power-on.
     fn renew(&mut self) -> Result<()> {
         let card = self.pair.card()?;
@@ -388,7 +390,7 @@ impl Machine {
             return Err(format!("QEMU has taken {} MiB", peak >> 20));
         }
         self.pair.recover()?;
-        self.pair.run(&[])
+        Ok(self.pair.run(&[])?)
     }
 
     /// Ends QEMU.
@@ -396,7 +398,60 @@ impl Machine {
     /// # Errors
     /// When it has something to say at its end.
     pub fn quit(self) -> Result<()> {
-        self.pair.quit()
+        Ok(self.pair.quit()?)
+    }
+}
+
+/// Each stream's state and position.
+fn look(qtest: &mut Qtest) -> Result<Vec<(u64, u64)>> {
+    for n in 0..arena::STREAMS {
+        for (register, size) in [(SGRING_S_STATE, 4), (SGRING_S_HW_PTR, 8)] {
+            let at = arena::BARS[0].1 + u64::from(setup::register(n, register).0);
+            qtest.line(&format!("read{} {at:#x}", letter(size)));
+        }
+    }
+    let answers = qtest.ask()?;
+    answers
+        .chunks_exact(2)
+        .map(|pair| Ok((parse(&pair[0])?, parse(&pair[1])?)))
+        .collect()
+}
+
+/// What a guest does then. Also where the state was refused: whoever has asked for it
+/// may let the machine go on.
+fn go_on(qtest: &mut Qtest, then: &[(u32, u32, u32)]) -> Result<()> {
+    qtest.qmp("cont", &json!({}))?;
+    let registers = arena::BARS[0].1;
+    for n in 0..arena::STREAMS {
+        for (register, size) in REGISTERS {
+            let at = registers + u64::from(setup::register(n, register).0);
+            qtest.line(&format!("read{} {at:#x}", letter(size)));
+        }
+    }
+    qtest.ask()?;
+    let before = look(qtest)?;
+    qtest.tell("clock_step 1000000")?;
+    for (n, (before, now)) in before.iter().zip(look(qtest)?).enumerate() {
+        if now.0 > SGRING_STATE_ERROR.into() {
+            return Err(format!("stream {n} is in state {}", now.0));
+        }
+        if now.1 < before.1 {
+            return Err(format!("stream {n} goes from {} to {}", before.1, now.1));
+        }
+    }
+    for (n, command, ns) in then {
+        let at = registers + u64::from(setup::register(*n, SGRING_S_CMD).0);
+        qtest.line(&format!("writel {at:#x} {command}"));
+        qtest.line(&format!("clock_step {ns}"));
+    }
+    qtest.line("clock_step 20000000");
+    qtest.ask()?;
+    match look(qtest)?
+        .iter()
+        .find(|s| s.0 > SGRING_STATE_ERROR.into())
+    {
+        None => Ok(()),
+        Some((state, _)) => Err(format!("a stream is in state {state}")),
     }
 }
 
@@ -442,7 +497,9 @@ fn save(qtest: &mut Qtest, number: usize) -> Result<(Saved, Disk)> {
     qtest.qmp("stop", &json!({}))?;
     human(qtest, &format!("savevm state{number}"))?;
     qtest.qmp("migrate", &json!({ "uri": "file:saved" }))?;
-    while migrated(qtest)? != "completed" {}
+    wait_for(qtest, "the migration", |qtest| {
+        Ok(migrated(qtest)? == "completed")
+    })?;
     let saved = Saved::new(read(&qtest.dir().join("saved"))?, DEVICE)?;
     let disk = Disk::find(&qtest.dir().join("disk"), &saved)?;
     Ok((saved, disk))
@@ -481,16 +538,33 @@ fn add_disk(qtest: &mut Qtest) -> Result<()> {
 fn create(qtest: &mut Qtest, options: &Value) -> Result<()> {
     let job = json!({ "job-id": "create", "options": options });
     qtest.qmp("blockdev-create", &job)?;
-    loop {
+    wait_for(qtest, "a disk", |qtest| {
         let jobs = qtest.qmp("query-jobs", &json!({}))?;
-        if jobs[0]["status"] == "concluded" {
-            qtest.qmp("job-dismiss", &json!({ "id": "create" }))?;
-            return match jobs[0]["error"].as_str() {
-                Some(error) => Err(format!("a disk: {error}")),
-                None => Ok(()),
-            };
+        if jobs[0]["status"] != "concluded" {
+            return Ok(false);
         }
+        qtest.qmp("job-dismiss", &json!({ "id": "create" }))?;
+        match jobs[0]["error"].as_str() {
+            Some(error) => Err(format!("a disk: {error}")),
+            None => Ok(true),
+        }
+    })
+}
+
+/// Asks until `what` is done, for as long as QEMU may be silent otherwise.
+fn wait_for(
+    qtest: &mut Qtest,
+    what: &str,
+    mut is_done: impl FnMut(&mut Qtest) -> Result<bool>,
+) -> Result<()> {
+    let begun = Instant::now();
+    while !is_done(qtest)? {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("{what} does not end"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
+    Ok(())
 }
 
 fn named(said: &str) -> bool {
@@ -500,8 +574,8 @@ fn named(said: &str) -> bool {
 fn migrated(qtest: &mut Qtest) -> Result<String> {
     let all = qtest.qmp("query-migrate", &json!({}))?;
     let status = all["status"].as_str().unwrap_or_default();
-    if status == "failed" {
-        return Err("the migration has failed".to_owned());
+    if ["failed", "cancelled"].contains(&status) {
+        return Err(format!("the migration has {status}"));
     }
     Ok(status.to_owned())
 }
@@ -516,25 +590,23 @@ pub fn incoming(qemu: &Path, saved: &Saved, attack: &Attack) -> Result<Fate> {
     if cut {
         file.truncate(saved.before() + section.len());
     }
-    try_incoming(qemu, &file).map_err(|e| format!("{}: {e}", words.join(", then ")))
+    try_incoming(qemu, &file, &attack.1).map_err(|e| format!("{}: {e}", words.join(", then ")))
 }
 
-fn try_incoming(qemu: &Path, file: &[u8]) -> Result<Fate> {
+fn try_incoming(qemu: &Path, file: &[u8], then: &[(u32, u32, u32)]) -> Result<Fate> {
     let mut card = Card::start(qemu, &["-incoming", "defer"])?;
     let path = card.qtest.dir().join("saved");
     std::fs::write(&path, file).map_err(|e| format!("{}: {e}", path.display()))?;
     let come = json!({ "uri": "file:saved" });
     // It ends by itself when it refuses, before or after its answer.
-    let mut taken = card.qtest.qmp("migrate-incoming", &come).is_ok();
-    while taken {
-        match migrated(&mut card.qtest) {
-            Ok(status) if status == "completed" => break,
-            Ok(_) => (),
-            Err(_) => taken = false,
-        }
-    }
-    if taken {
-        card.qtest.tell("clock_step 20000000")?;
+    let asked = card.qtest.qmp("migrate-incoming", &come).map(drop);
+    let come = asked.and_then(|()| {
+        wait_for(&mut card.qtest, "the migration", |qtest| {
+            Ok(migrated(qtest)? == "completed")
+        })
+    });
+    if come.is_ok() {
+        go_on(&mut card.qtest, then)?;
         card.qtest.quit()?;
         return Ok(Fate::Taken);
     }

@@ -6,6 +6,7 @@
 //! Between two the card is reset and memory is cleared; a card that is not then as at
 //! power-on fails the next program's first look.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -15,16 +16,64 @@ use crate::arena;
 use crate::card::Card;
 use crate::model::{Model, REGISTERS};
 use crate::ops::{Fault, Op, Setup, Step, Table};
-use crate::qtest::{Result, from_base64, parse, to_base64};
+use crate::qtest::{from_base64, letter, parse, to_base64};
 use crate::regs::*;
 use crate::setup;
 
 /// Deadlines in one step of the clock after which each interrupt is looked for.
 const LOOKS: usize = 100;
 
+/// Programs that one QEMU gets: its tap grows with each.
+const PROGRAMS: u32 = 2000;
+
+/// Why a program has come to no good end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// The card and the model differ, or QEMU has ended by itself.
+    Differs(String),
+    /// It could not be tried.
+    Broke(String),
+}
+
+/// What most of this says.
+pub type Result<T> = std::result::Result<T, Wrong>;
+
+impl Wrong {
+    /// The words for it.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        let (Self::Differs(words) | Self::Broke(words)) = self;
+        words
+    }
+
+    /// The same with more words.
+    fn with(self, words: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Differs(said) => Self::Differs(words(&said)),
+            Self::Broke(said) => Self::Broke(words(&said)),
+        }
+    }
+}
+
+impl From<String> for Wrong {
+    fn from(words: String) -> Self {
+        Self::Broke(words)
+    }
+}
+
+impl From<Wrong> for String {
+    fn from(wrong: Wrong) -> Self {
+        wrong.words().to_owned()
+    }
+}
+
+fn differs<T>(words: String) -> Result<T> {
+    Err(Wrong::Differs(words))
+}
+
 /// What a read is expected to say.
 #[derive(Debug)]
-struct Read1 {
+struct Expected {
     what: String,
     want: Option<u64>,
 }
@@ -39,8 +88,9 @@ pub struct Pair {
     planted: Option<Planted>,
     card: Option<Card>,
     model: Model,
-    reads: Vec<Read1>,
+    reads: Vec<Expected>,
     tapped: u64,
+    programs: u32,
     /// Operations done, for whoever counts.
     pub done: u64,
 }
@@ -56,6 +106,7 @@ impl Pair {
             model: Model::new(0),
             reads: Vec::new(),
             tapped: 0,
+            programs: 0,
             done: 0,
         }
     }
@@ -65,7 +116,8 @@ impl Pair {
     /// # Errors
     /// When there is none.
     pub fn card(&mut self) -> Result<&mut Card> {
-        self.card.as_mut().ok_or_else(|| "no QEMU".to_owned())
+        let none = || Wrong::Broke("no QEMU".to_owned());
+        self.card.as_mut().ok_or_else(none)
     }
 
     /// Runs a program from a card at power-on.
@@ -74,7 +126,7 @@ impl Pair {
     /// The first difference, in words; or the end of QEMU and what it said.
     pub fn run(&mut self, program: &[Op]) -> Result<()> {
         let end = self.leave(program).and_then(|()| self.end());
-        let end = end.map_err(|e| self.with_words(&e));
+        let end = end.map_err(|e| self.judged(e));
         if end.is_err() {
             self.reads.clear();
             if self.recover().is_err() {
@@ -82,6 +134,16 @@ impl Pair {
             }
         }
         end
+    }
+
+    /// `wrong`, and what QEMU has said. A QEMU that has ended is no trouble of the search: the program did it.
+    fn judged(&mut self, wrong: Wrong) -> Wrong {
+        let text = self.with_words(wrong.words());
+        let has_ended = self.card.as_mut().is_some_and(|c| c.qtest.has_ended());
+        match wrong {
+            Wrong::Broke(_) if !has_ended => Wrong::Broke(text),
+            _ => Wrong::Differs(text),
+        }
     }
 
     /// `error`, and what QEMU has said.
@@ -103,7 +165,7 @@ impl Pair {
     /// # Errors
     /// When it has something to say at its end.
     pub fn quit(mut self) -> Result<()> {
-        self.card.take().map_or(Ok(()), |card| card.qtest.quit())
+        Ok(self.card.take().map_or(Ok(()), |card| card.qtest.quit())?)
     }
 
     /// Runs a program from a card at power-on, and leaves the card where it is then.
@@ -111,7 +173,12 @@ impl Pair {
     /// # Errors
     /// The first difference, in words.
     pub fn leave(&mut self, program: &[Op]) -> Result<()> {
+        if self.programs == PROGRAMS {
+            self.card.take().map_or(Ok(()), |card| card.qtest.quit())?;
+        }
+        self.programs += 1;
         if self.card.is_none() {
+            self.programs = 0;
             let mut card = Card::start(&self.qemu, &[])?;
             card.enable()?;
             self.card = Some(card);
@@ -141,7 +208,8 @@ impl Pair {
         }
         for (i, op) in program.iter().enumerate() {
             let what = format!("operation {}, {op:?}", i + 1);
-            self.step(op).map_err(|e| format!("{what}: {e}"))?;
+            self.step(op)
+                .map_err(|e| e.with(|words| format!("{what}: {words}")))?;
             self.look(&what)?;
             self.done += 1;
         }
@@ -152,7 +220,32 @@ impl Pair {
         self.all_registers();
         self.answers("at the end")?;
         self.tap()?;
+        self.elsewhere()?;
         self.tidy()
+    }
+
+    /// What random addresses have had the card write outside the arena, and on both sides of that.
+    fn elsewhere(&mut self) -> Result<()> {
+        const GUARD: u64 = 4096;
+        let end = arena::BASE + arena::SIZE as u64;
+        let guards = (arena::BASE - GUARD..arena::BASE).chain(end..end + GUARD);
+        let mut bytes: BTreeMap<u64, u8> = guards.map(|addr| (addr, 0)).collect();
+        bytes.extend(&self.model.mem.elsewhere);
+        let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
+        for (addr, byte) in bytes {
+            match runs.last_mut() {
+                Some((from, run)) if *from + run.len() as u64 == addr => run.push(byte),
+                _ => runs.push((addr, vec![byte])),
+            }
+        }
+        let qtest = &mut self.card()?.qtest;
+        for (addr, run) in &runs {
+            qtest.line(&format!("b64read {addr:#x} {:#x}", run.len()));
+        }
+        for ((addr, want), answer) in runs.iter().zip(qtest.ask()?) {
+            compare("at the end", "memory", &from_base64(&answer)?, want, *addr)?;
+        }
+        Ok(())
     }
 
     /// Makes a card as at power-on of one that no model knows. After a difference QEMU
@@ -188,18 +281,13 @@ impl Pair {
             card.set(fault.property(), &off)?;
         }
         card.set("jack0", &json!(true))?;
-        card.set("jack1", &json!(true))
+        Ok(card.set("jack1", &json!(true))?)
     }
 
     // ---- the two at once -----------------------------------------------------
 
     fn write(&mut self, offset: u32, size: u32, value: u64) -> Result<()> {
-        let letter = match size {
-            1 => 'b',
-            2 => 'w',
-            4 => 'l',
-            _ => 'q',
-        };
+        let letter = letter(size);
         let value = if size == 8 {
             value
         } else {
@@ -209,7 +297,7 @@ impl Pair {
         self.card()?
             .qtest
             .line(&format!("write{letter} {addr:#x} {value:#x}"));
-        self.reads.push(Read1 {
+        self.reads.push(Expected {
             what: String::new(),
             want: None,
         });
@@ -218,17 +306,12 @@ impl Pair {
     }
 
     fn read(&mut self, offset: u32, size: u32) {
-        let letter = match size {
-            1 => 'b',
-            2 => 'w',
-            4 => 'l',
-            _ => 'q',
-        };
+        let letter = letter(size);
         let addr = arena::BARS[0].1 + u64::from(offset);
         let want = self.model.read(offset, size);
         if let Some(card) = &mut self.card {
             card.qtest.line(&format!("read{letter} {addr:#x}"));
-            self.reads.push(Read1 {
+            self.reads.push(Expected {
                 what: name(offset, size),
                 want,
             });
@@ -245,7 +328,7 @@ impl Pair {
         self.card()?
             .qtest
             .line(&format!("b64write {addr:#x} {:#x} {text}", bytes.len()));
-        self.reads.push(Read1 {
+        self.reads.push(Expected {
             what: String::new(),
             want: None,
         });
@@ -260,7 +343,7 @@ impl Pair {
             if let Some(want) = read.want {
                 let got = parse(answer)?;
                 if got != want {
-                    return Err(format!(
+                    return differs(format!(
                         "{what}: {}: {got:#x}, expected {want:#x}",
                         read.what
                     ));
@@ -357,7 +440,7 @@ impl Pair {
         self.tapped += got.len() as u64;
         if got.len() != self.model.tap.len() {
             let want = self.model.tap.len();
-            return Err(format!("the tap has {} bytes, expected {want}", got.len()));
+            return differs(format!("the tap has {} bytes, expected {want}", got.len()));
         }
         compare("at the end", "tap", &got, &self.model.tap, 0)
     }
@@ -420,7 +503,7 @@ impl Pair {
                 self.answers("before a jack")?;
                 let property = if jack == 0 { "jack0" } else { "jack1" };
                 self.model.plug(jack, plugged);
-                self.card()?.set(property, &json!(plugged))
+                Ok(self.card()?.set(property, &json!(plugged))?)
             }
             Op::Control { value } => self.write(SGRING_GCTL, 4, value.into()),
             Op::Appl { stream, ahead } => {
@@ -436,12 +519,12 @@ impl Pair {
             Op::Master(on) => {
                 self.answers("before bus mastering")?;
                 self.model.mem.master = on;
-                self.card()?.set_master(on)
+                Ok(self.card()?.set_master(on)?)
             }
             Op::Sleep => {
                 self.answers("before sleep")?;
                 self.model.reset(); // [D-140]
-                self.card()?.sleep()
+                Ok(self.card()?.sleep()?)
             }
             Op::Fault { fault, value } => {
                 self.answers("before a fault")?;
@@ -451,7 +534,7 @@ impl Pair {
                 } else {
                     json!(value)
                 };
-                self.card()?.set(fault.property(), &value)
+                Ok(self.card()?.set(fault.property(), &value)?)
             }
         }
     }
@@ -497,7 +580,7 @@ impl Pair {
         for ((t, want), answers) in stops.iter().zip(answers.chunks(3)) {
             let got = from_base64(&answers[1])?;
             if got != *want {
-                return Err(format!("at {t} ns: messages {got:x?}, expected {want:x?}"));
+                return differs(format!("at {t} ns: messages {got:x?}, expected {want:x?}"));
             }
         }
         Ok(())
@@ -546,7 +629,7 @@ fn compare(what: &str, where_: &str, got: &[u8], want: &[u8], base: u64) -> Resu
     } else {
         String::new()
     };
-    Err(format!(
+    differs(format!(
         "{what}: {where_} at {addr:#x}{place}: {g:02x?}, expected {w:02x?}"
     ))
 }

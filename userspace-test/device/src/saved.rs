@@ -194,6 +194,15 @@ fn pick(among: &[Field], n: usize) -> Option<&Field> {
 }
 
 impl Saved {
+    /// Whether there is what `damage` names.
+    #[must_use]
+    pub fn knows(&self, damage: &Damage) -> bool {
+        match damage {
+            Damage::Named(name, _) => self.named(name).is_some(),
+            _ => true,
+        }
+    }
+
     fn named(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|f| f.name == name)
     }
@@ -217,30 +226,23 @@ impl Saved {
         let len = section.len().max(1);
         let at = |n: u32| n as usize % len;
         match damage {
-            Damage::Set(n, value) => {
-                let bytes = |_: u64| *value;
-                (
-                    change(section, self.field(*n), bytes).unwrap_or(said),
-                    false,
-                )
-            }
-            Damage::Named(name, value) => {
-                let bytes = |_: u64| *value;
-                (
-                    change(section, self.named(name), bytes).unwrap_or(said),
-                    false,
-                )
-            }
-            Damage::Add(n, by) => {
-                let sum = |was: u64| was.wrapping_add_signed(i64::from(*by));
-                (change(section, self.field(*n), sum).unwrap_or(said), false)
-            }
-            Damage::Copy(n, from) => {
-                let value = self.field(*from).map_or(0, |f| number(section, f));
-                (
-                    change(section, self.field(*n), |_| value).unwrap_or(said),
-                    false,
-                )
+            Damage::Set(..) | Damage::Named(..) | Damage::Add(..) | Damage::Copy(..) => {
+                let (field, value) = match damage {
+                    Damage::Set(n, value) => (self.field(*n), *value),
+                    Damage::Named(name, value) => (self.named(name), *value),
+                    Damage::Add(n, by) => {
+                        let field = self.field(*n);
+                        let was = field.map_or(0, |f| number(section, f));
+                        (field, was.wrapping_add_signed(i64::from(*by)))
+                    }
+                    Damage::Copy(n, from) => {
+                        let from = self.field(*from);
+                        let value = from.map_or(0, |f| number(section, f));
+                        (self.field(*n), value)
+                    }
+                    _ => (None, 0),
+                };
+                (change(section, field, value).unwrap_or(said), false)
             }
             Damage::Flip(n) => {
                 if let Some(byte) = section.get_mut(at(n / 8)) {
@@ -281,10 +283,9 @@ impl Saved {
     }
 }
 
-fn change(section: &mut [u8], field: Option<&Field>, to: impl Fn(u64) -> u64) -> Option<String> {
+fn change(section: &mut [u8], field: Option<&Field>, value: u64) -> Option<String> {
     let field = field?;
     let was = number(section, field);
-    let value = to(was);
     let bytes = section.get_mut(field.at..field.at + field.size)?;
     let len = bytes.len();
     for (i, byte) in bytes.iter_mut().rev().take(8).enumerate() {

@@ -27,7 +27,7 @@ use crate::pulse::Pulse;
 use crate::vm::{PARTING, Vm};
 
 /// Host time for the state of a guest to be written, or read.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How often QEMU is asked whether it is done.
 const GLANCE: Duration = Duration::from_millis(2);
 

@@ -88,11 +88,12 @@ fn attacks(
     args: &Args,
     cases: u32,
     names: &[String],
+    attacks: impl Strategy<Value = Attack>,
     attack: impl Fn(usize, &Attack) -> Result<Fate, String>,
 ) -> Done {
     let told = Cell::new(Instant::now());
     let count = Cell::new([0_u32; 2]);
-    let strategy = (0..names.len(), restore::attack());
+    let strategy = (0..names.len(), attacks);
     let end = args.runner(cases).run(&strategy, |(which, what)| {
         let name = &names[which];
         let fate = attack(which, &what);
@@ -148,10 +149,12 @@ fn main() -> ExitCode {
     case("undamaged", done.map_err(Clone::clone));
     if let Ok(all) = all {
         let mut done = Ok(String::new());
-        for (name, which, attack) in restore::known() {
-            let fate = machine.attack(which, &attack);
-            let fate = fate.map(|fate| format!("{name}: {fate:?}\n"));
-            let fate = fate.map_err(|e| format!("{name}: {e}\n"));
+        for (name, which, attack, expected) in restore::known() {
+            let fate = match machine.attack(which, &attack) {
+                Ok(fate) if fate == expected => Ok(format!("{name}: {fate:?}\n")),
+                Ok(fate) => Err(format!("{name}: {fate:?}, not {expected:?}\n")),
+                Err(e) => Err(format!("{name}: {e}\n")),
+            };
             done = match (done, fate) {
                 (Ok(so_far), Ok(text)) => Ok(so_far + &text),
                 (Err(so_far), Err(text)) => Err(so_far + &text),
@@ -160,12 +163,17 @@ fn main() -> ExitCode {
         }
         case("known", done);
         let machine = RefCell::new(machine);
-        let done = attacks(&args, args.states, &names, |which, what| {
-            machine.borrow_mut().attack(which, what)
-        });
+        let done = attacks(
+            &args,
+            args.states,
+            &names,
+            restore::attack(),
+            |which, what| machine.borrow_mut().attack(which, what),
+        );
         let done = done.and_then(|text| machine.into_inner().quit().map(|()| text));
         case("damaged", done);
-        let done = attacks(&args, args.incoming, &names, |which, what| {
+        let files = restore::attack_on_file();
+        let done = attacks(&args, args.incoming, &names, files, |which, what| {
             restore::incoming(&args.qemu, &all[which], what)
         });
         case("incoming", done);

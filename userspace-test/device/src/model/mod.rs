@@ -19,7 +19,7 @@ use crate::regs::*;
 pub use memory::Memory;
 pub use stream::{REGISTERS, Stream};
 
-/// Errors, states and commands as `u32` constants of the map; here for brevity.
+/// No error.
 pub(crate) const NONE: u32 = SGRING_ERR_NONE;
 
 /// How often each thing is still to go wrong.
@@ -125,7 +125,7 @@ impl Model {
 
     // ---- registers ------------------------------------------------------
 
-    /// The register that `offset` is in; `Err` for one that is none [D-3].
+    /// The register that `offset` is in; `None` where there is none [D-3].
     fn register(offset: u32) -> Option<Register> {
         use Field::{Constant, Stream as S};
         if offset >= SGRING_STREAM_BASE {

@@ -5,7 +5,6 @@
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
@@ -249,11 +248,7 @@ fn refused(context: &Context) -> Result<(), Miss> {
         (&["--rate", "1", "--", "true"], "invalid value"),
     ];
     for (args, words) in cases {
-        let since = Instant::now();
         expect(&output(vm(context, args))?, 125, &[words])?;
-        if since.elapsed() > Duration::from_secs(5) {
-            return Err(format!("{args:?}: refused only after {:?}", since.elapsed()).into());
-        }
     }
     Ok(())
 }

@@ -137,7 +137,9 @@ fn wake_up_to_the_end(vm: &mut Vm) -> Result<String, String> {
         }
         let log = std::fs::read(&serial).map_err(|e| e.to_string())?;
         let log = String::from_utf8_lossy(&log).into_owned();
-        if log.lines().any(|line| line.starts_with("# status ")) {
+        // All of it: the guest may be writing it.
+        let mut lines = log.split_inclusive('\n');
+        if lines.any(|line| line.starts_with("# status ") && line.ends_with('\n')) {
             qmp.execute("quit", json!({})).map_err(|e| e.to_string())?;
             return Ok(log);
         }
