@@ -66,7 +66,8 @@ pub struct Stats {
     /// the end of each pause, and one a wakeup in timer mode.
     pub syncs: u64,
     /// START calls: 1 for a stream that has begun, and 1 more each time the driver itself stopped
-    /// it for an xrun, or could not go on after the machine was suspended, or where it is after frames that were lost.
+    /// it for an xrun, or could not go on after the machine was suspended, or where it is after frames that were
+    /// lost, or after a pause.
     pub starts: u64,
     /// PREPARE, DRAIN, DROP and RESUME calls of the audio thread.
     pub others: u64,

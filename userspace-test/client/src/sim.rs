@@ -14,7 +14,7 @@ use crate::stream::{Card, Setup, Snapshot};
 use crate::sys::{Direction, MappedRing, Mapping, State, memfd};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -49,12 +49,12 @@ pub(crate) struct Bench {
     /// Frames that pass between the last look at the position and DRAIN, in which the driver has an xrun of its
     /// own; 0 for none.
     pub(crate) xrun_at_drain: AtomicU64,
-    /// Frames by which the application may move on at once, beyond which the card refuses it; 0 for any.
-    pub(crate) no_skip: AtomicU64,
+    /// The card refuses an application that moves on by more than its ring at once.
+    pub(crate) no_skip: AtomicBool,
     /// Frames that pass between the end of each wait and what the thread does about it.
     pub(crate) overshoot: AtomicU64,
     /// The card cannot go on after that.
-    pub(crate) forgets: std::sync::atomic::AtomicBool,
+    pub(crate) forgets: AtomicBool,
 }
 
 struct Substream {
@@ -341,7 +341,7 @@ impl Card for Sim {
             let whole = application % st.ring.period() == 0;
             assert!(st.perfect_drain || whole || st.direction == Direction::Capture);
             let step = st.ring.distance(st.application, application).max(0) as u64;
-            if (1..step).contains(&bench.no_skip.load(Relaxed)) {
+            if step > st.ring.buffer() && bench.no_skip.load(Relaxed) {
                 return Err(io::Error::from_raw_os_error(libc::EINVAL));
             }
             st.application = application;

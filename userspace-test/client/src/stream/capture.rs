@@ -56,6 +56,11 @@ impl<C: Card, K: Sink> Capture<C, K> {
     fn restart(&mut self) -> Result<Phase, Stop> {
         count(&self.side.shared.counters.xruns, 1);
         tell(&mut self.client, Report::Xrun)?;
+        self.begin_anew()
+    }
+
+    /// Starts a stream that has stopped from the beginning of the ring.
+    fn begin_anew(&mut self) -> Result<Phase, Stop> {
         self.side.retry()?;
         self.side.prepare()?;
         self.begin()
@@ -154,8 +159,11 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
         self.side.forgive();
         let ready = self.side.ready();
         // What is older than the pause's end, in whole periods.
-        self.side
-            .advance(ready - ready % self.side.ring().period())?;
+        if !self.side.skip(ready - ready % self.side.ring().period())? {
+            // It was to be forgotten: no xrun.
+            let _ = self.side.card.stop();
+            return self.begin_anew();
+        }
         Ok(Phase::Running)
     }
 

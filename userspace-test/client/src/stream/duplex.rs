@@ -105,6 +105,21 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
         if phase == Phase::Draining {
             return Err(Stop::Report(Report::CutOff));
         }
+        let lost = self.is_queued();
+        match self.begin_anew() {
+            // What was lost turned out to be the end.
+            Err(Stop::End(End::Drained)) if lost => Err(Stop::Report(Report::CutOff)),
+            begun => begun,
+        }
+    }
+
+    /// Whether there is something left to play, but for the silence at first.
+    fn is_queued(&self) -> bool {
+        self.input.shared.counters.frames.load(Relaxed) > 0 && self.output.is_queued()
+    }
+
+    /// Starts both from the beginnings of their rings.
+    fn begin_anew(&mut self) -> Result<Phase, Stop> {
         self.input.retry()?;
         // One of them may have stopped alone.
         let _ = self.input.card.stop();
@@ -282,9 +297,15 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
         self.output.forgive();
         let ready = self.input.ready();
         let skipped = ready - ready % self.input.ring().period();
-        self.input.advance(skipped)?;
-        self.output.advance(skipped)?;
-        Ok(Phase::Running)
+        if self.input.skip(skipped)? && self.output.skip(skipped)? {
+            return Ok(Phase::Running);
+        }
+        match self.is_queued() {
+            // The output's ring is the longer one.
+            true => self.restart(Phase::Running),
+            // All has been played, and what was recorded was to be forgotten: no xrun.
+            false => self.begin_anew(),
+        }
     }
 
     fn stop(&mut self) {

@@ -37,40 +37,52 @@ impl<C: Card, K: Source> Playback<C, K> {
         }
     }
 
-    /// Accounts for `late` frames by which the hardware has overtaken, and `lost` more that the
-    /// kernel has not seen.
-    fn underrun(&mut self, late: u64, lost: u64) -> Result<(), Stop> {
-        let mut missing = lost;
-        if late > 0 {
-            missing += self.take_up()?;
-        }
-        if self.side.xrun(missing) {
+    /// Moves on from where the hardware has overtaken; `lost` frames more has the kernel not seen. Then fills.
+    fn underrun(&mut self, lost: u64) -> Result<Phase, Stop> {
+        let Some(moved) = self.take_up()? else {
+            let _ = self.side.card.stop();
+            return self.restart(Phase::Running);
+        };
+        if self.side.xrun(moved + lost) {
             tell(&mut self.client, Report::Xrun)?;
         }
-        Ok(())
+        self.fill()
     }
 
-    /// Moves the application's position on, ahead of the hardware. Returns by how much.
+    /// Moves the application's position on, ahead of a hardware that has overtaken it. Returns by how much;
+    /// `None` where the card does not let it.
     ///
     /// The new position is published at once, though nothing is written there yet but silence: poll
     /// would find the ring free as long as the old one stands.
-    fn take_up(&mut self) -> Result<u64, Stop> {
+    fn take_up(&mut self) -> Result<Option<u64>, Stop> {
         let (ring, before) = (self.side.ring(), self.side.application);
+        if ring.late(self.side.hardware, before) == 0 {
+            return Ok(Some(0));
+        }
         let after = ring.take_up(self.side.hardware, before);
         let moved = ring.distance(before, after).max(0) as u64;
-        self.side.advance(moved)?;
-        Ok(moved)
+        Ok(self.side.skip(moved)?.then_some(moved))
     }
 
     /// The driver stopped the stream for an xrun of its own, or the card has forgotten it while the machine was
-    /// suspended: starts again from the beginning of the ring. What was in it is lost, and if that was the
-    /// stream's end, there is nothing to start for.
+    /// suspended, or cannot take up so far ahead: starts again from the beginning of the ring. What was in it is
+    /// lost, and if that was the stream's end, there is nothing to start for.
     fn restart(&mut self, phase: Phase) -> Result<Phase, Stop> {
         count(&self.side.shared.counters.xruns, 1);
         tell(&mut self.client, Report::Xrun)?;
         if phase == Phase::Draining {
             return Err(Stop::Report(Report::CutOff));
         }
+        let lost = self.side.is_queued();
+        match self.begin_anew() {
+            // What was lost turned out to be the end.
+            Err(Stop::End(End::Drained)) if lost => Err(Stop::Report(Report::CutOff)),
+            begun => begun,
+        }
+    }
+
+    /// Starts a stream that has stopped from the beginning of the ring.
+    fn begin_anew(&mut self) -> Result<Phase, Stop> {
         self.side.retry()?;
         self.side.prepare()?;
         self.begin()
@@ -188,12 +200,7 @@ impl<C: Card, K: Source> Flow for Playback<C, K> {
         match (snapshot.state, phase) {
             (State::Running, Phase::Running) => {
                 self.side.woken_for(self.side.room());
-                let late = self
-                    .side
-                    .ring()
-                    .late(self.side.hardware, self.side.application);
-                self.underrun(late, lost)?;
-                self.fill()
+                self.underrun(lost)
             }
             (State::Running | State::Draining, _) => Ok(phase),
             (State::Setup, Phase::Draining) => Err(self.side.drained()),
@@ -215,13 +222,10 @@ impl<C: Card, K: Source> Flow for Playback<C, K> {
             return self.wake(Phase::Running);
         }
         self.side.forgive();
-        if self
-            .side
-            .ring()
-            .late(self.side.hardware, self.side.application)
-            > 0
-        {
-            self.take_up()?;
+        if self.take_up()?.is_none() {
+            // All that was queued has been played: no xrun.
+            let _ = self.side.card.stop();
+            return self.begin_anew();
         }
         self.fill()
     }

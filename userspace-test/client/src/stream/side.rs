@@ -128,9 +128,14 @@ impl<C: Card> Side<C> {
         }
     }
 
+    /// Whether there is something left to play.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.ring().distance(self.hardware, self.application) > 0
+    }
+
     /// The card has stopped by itself, draining: whether it played to the last frame.
     pub(crate) fn drained(&self) -> Stop {
-        match self.ring().distance(self.hardware, self.application) > 0 {
+        match self.is_queued() {
             true => Stop::Report(Report::CutOff),
             false => Stop::End(End::Drained),
         }
@@ -210,11 +215,15 @@ impl<C: Card> Side<C> {
     }
 
     /// Moves the application's position on over `frames` frames that nobody used. Whether the card lets it: some
-    /// that have their own copy of a ring, such as virtio-snd, do not have the next frame so far from the last one,
-    /// and the stream must be prepared anew.
+    /// that have their own copy of a ring, such as virtio-snd, do not have the next frame so far from the last one.
+    /// The position is then where it was, and the stream must be stopped and prepared anew.
     pub(crate) fn skip(&mut self, frames: u64) -> io::Result<bool> {
+        let before = self.application;
         match self.advance(frames) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                self.application = before;
+                Ok(false)
+            }
             moved => moved.map(|()| true),
         }
     }

@@ -206,7 +206,7 @@ fn a_late_callback_loses_frames_once_and_the_clock_goes_on() {
 fn a_card_that_skips_nothing_starts_anew() {
     let mut scene = Scene::new(100, 4, 10_000);
     scene.turns = 64;
-    scene.bench.no_skip.store(400, Relaxed);
+    scene.bench.no_skip.store(true, Relaxed);
     scene.deed = Box::new(|call, bench| {
         if call == 20 {
             bench.stall.store(1234, Relaxed);
@@ -235,14 +235,21 @@ fn a_turn_of_the_ring_that_the_kernel_missed_is_an_overrun() {
 
 #[test]
 fn what_is_recorded_in_a_pause_is_forgotten() {
-    for pause in [0, 1, 350, 5_000] {
+    // A card that skips no more than its ring starts anew after a longer pause.
+    let skips = [0, 1, 350, 5_000].map(|pause| (pause, false));
+    let no_skips = [350, 400, 500, 5_000].map(|pause| (pause, true));
+    for (pause, no_skip) in skips.into_iter().chain(no_skips) {
         let mut scene = Scene::new(100, 4, 10_000);
         scene.turns = 64;
         scene.bench.pause.store(pause, Relaxed);
+        scene.bench.no_skip.store(no_skip, Relaxed);
         scene.pause_at = 20;
         let outcome = scene.record();
         check(&outcome, 10_000, true);
-        assert_eq!((outcome.stats.xruns, outcome.starts), (0, 1));
+        assert!(outcome.reports.is_empty(), "{:?}", outcome.reports);
+        let anew = no_skip && pause > 400;
+        let starts = 1 + u64::from(anew);
+        assert_eq!((outcome.stats.xruns, outcome.starts), (0, starts));
         // From the pause's end on, but for what is left of a period.
         let gap = u64::from(outcome.heard[9_999]) - 10_000;
         assert_eq!(gap % 100, 0);

@@ -267,12 +267,43 @@ fn a_machine_that_slept_goes_on() {
 #[test]
 fn a_card_that_skips_nothing_starts_anew() {
     let mut scene = Scene::new(100, 4, 10_000);
-    scene.bench.no_skip.store(400, Relaxed);
+    scene.bench.no_skip.store(true, Relaxed);
     scene.stalls = vec![(20, 1_234)];
     let outcome = scene.run();
     assert_eq!(outcome.end, Some(End::Drained));
     assert!(matches!(outcome.reports[..], [Report::Xrun]));
     assert_eq!((outcome.stats.xruns, outcome.starts), (1, 2));
+}
+
+/// Where the rings differ, and the input's is over, the output may have something left, which is an xrun.
+#[test]
+fn a_card_that_skips_nothing_starts_anew_after_a_pause() {
+    for (periods, pause, xruns, starts) in [
+        ([4, 4], 350, 0, 1),
+        ([4, 4], 5_000, 0, 2),
+        ([4, 8], 5_000, 0, 2),
+        ([4, 8], 500, 1, 2),
+        ([8, 4], 5_000, 0, 2),
+    ] {
+        let mut scene = Scene::new(100, 4, 10_000);
+        scene.periods = periods;
+        scene.bench.no_skip.store(true, Relaxed);
+        scene.bench.pause.store(pause, Relaxed);
+        scene.pause_at = 20;
+        let outcome = scene.run();
+        assert_eq!(outcome.end, Some(End::Drained));
+        assert_eq!(outcome.reports.len() as u64, xruns, "{:?}", outcome.reports);
+        assert_eq!((outcome.stats.xruns, outcome.starts), (xruns, starts));
+        assert_eq!(outcome.stats.frames, 10_000);
+        // The two are as far apart as before, and the end is heard.
+        let mut last = 0;
+        for (at, &frame) in outcome.played.iter().enumerate().filter(|(_, f)| **f != 0) {
+            assert_eq!(u64::from(frame) - 1 + outcome.lead, at as u64);
+            last = frame;
+        }
+        let skipped = u64::from(last) - 10_000;
+        assert!(skipped <= pause && skipped + 100 > pause, "{skipped}");
+    }
 }
 
 #[test]

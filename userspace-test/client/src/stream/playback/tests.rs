@@ -296,16 +296,45 @@ fn an_underrun_that_goes_on_is_reported_once() {
 }
 
 #[test]
+fn a_card_that_skips_nothing_starts_anew() {
+    for timer in [false, true] {
+        let mut scene = Scene::new(100, 4, 10_000);
+        (scene.turns, scene.timer) = (64, timer);
+        scene.bench.no_skip.store(true, Relaxed);
+        scene.deed = Box::new(move |call, bench| {
+            if call == 20 {
+                // A timer's thread that is later than the ring has it heard again.
+                bench.stall.store(if timer { 750 } else { 1234 }, Relaxed);
+            }
+        });
+        let outcome = scene.play();
+        if !timer {
+            // All that was queued had been played.
+            check(&outcome, 10_000, true);
+        }
+        assert_eq!(outcome.end, Some(End::Drained));
+        assert!(matches!(outcome.reports[..], [Report::Xrun]));
+        assert_eq!((outcome.stats.xruns, outcome.starts), (1, 2));
+    }
+}
+
+#[test]
 fn a_pause_is_silence_and_no_underrun() {
-    for pause in [0, 1, 350, 5_000] {
+    // A card that skips no more than its ring starts anew after a longer pause.
+    let skips = [0, 1, 350, 5_000].map(|pause| (pause, false));
+    let no_skips = [350, 500, 5_000].map(|pause| (pause, true));
+    for (pause, no_skip) in skips.into_iter().chain(no_skips) {
         let mut scene = Scene::new(100, 4, 10_000);
         scene.turns = 64;
         scene.bench.pause.store(pause, Relaxed);
+        scene.bench.no_skip.store(no_skip, Relaxed);
         scene.pause_at = 20;
         let outcome = scene.play();
         check(&outcome, 10_000, pause >= 400);
+        assert!(outcome.reports.is_empty(), "{:?}", outcome.reports);
         assert_eq!(outcome.stats.xruns, 0);
-        assert_eq!(outcome.starts, 1);
+        let anew = no_skip && pause > 1_000;
+        assert_eq!(outcome.starts, 1 + u64::from(anew));
         // What was in the ring is played, then silence, in whole periods.
         let silent = outcome
             .played
