@@ -49,6 +49,9 @@ pub(crate) struct Bench {
     /// Frames that pass between the last look at the position and DRAIN, in which the driver has an xrun of its
     /// own; 0 for none.
     pub(crate) xrun_at_drain: AtomicU64,
+    /// STARTs, and DRAINs, before each of which the machine is suspended: after the last look at the state.
+    pub(crate) sleeps_at_start: AtomicU64,
+    pub(crate) sleeps_at_drain: AtomicU64,
     /// The card refuses an application that moves on by more than its ring at once.
     pub(crate) no_skip: AtomicBool,
     /// Frames that pass between the end of each wait and what the thread does about it.
@@ -114,6 +117,25 @@ impl Machine {
                     }
                 }
             }
+        }
+    }
+
+    /// Before a command the machine is suspended, as many `times` more. A suspended card takes none.
+    fn sleep_before(&mut self, times: fn(&Bench) -> &AtomicU64) -> io::Result<()> {
+        let times = times(&self.bench);
+        let left = times.load(Relaxed);
+        if left > 0 {
+            times.store(left - 1, Relaxed);
+            for st in &mut self.streams {
+                if matches!(st.state, State::Prepared | State::Running | State::Draining) {
+                    st.before = st.state;
+                    st.state = State::Suspended;
+                }
+            }
+        }
+        match self.streams.iter().any(|st| st.state == State::Suspended) {
+            true => Err(io::Error::from_raw_os_error(libc::EBADFD)),
+            false => Ok(()),
         }
     }
 
@@ -365,6 +387,7 @@ impl Card for Sim {
 
     fn start(&mut self) -> io::Result<()> {
         let machine = &mut *self.machine();
+        machine.sleep_before(|bench| &bench.sleeps_at_start)?;
         machine.bench.starts.fetch_add(1, Relaxed);
         for st in &mut machine.streams {
             assert_eq!(st.state, State::Prepared);
@@ -379,6 +402,7 @@ impl Card for Sim {
 
     fn drain(&mut self) -> io::Result<()> {
         let machine = &mut *self.machine();
+        machine.sleep_before(|bench| &bench.sleeps_at_drain)?;
         let frames = machine.bench.xrun_at_drain.swap(0, Relaxed);
         machine.pass(frames);
         for st in &mut machine.streams {

@@ -115,7 +115,12 @@ impl<C: Card, K: Sink> Flow for Capture<C, K> {
             return Err(Stop::End(End::Drained));
         }
         self.side.begin()?;
-        self.side.start()?;
+        while let Err(error) = self.side.start() {
+            if !self.side.refused(error)? {
+                // Nothing was recorded: no xrun.
+                return self.begin_anew();
+            }
+        }
         Ok(Phase::Running)
     }
 

@@ -134,9 +134,7 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
         loop {
             let left = self.left();
             if left == 0 {
-                count(&self.input.shared.counters.others, 1);
-                self.output.card.drain()?;
-                return Ok(Phase::Draining);
+                return self.drain();
             }
             if self.input.ready() < period {
                 return Ok(Phase::Running);
@@ -149,6 +147,20 @@ impl<C: Card, K: Exchange> Duplex<C, K> {
                 }
             }
             self.period(period, left.min(period))?;
+        }
+    }
+
+    /// Begins to drain.
+    fn drain(&mut self) -> Result<Phase, Stop> {
+        loop {
+            count(&self.input.shared.counters.others, 1);
+            let Err(error) = self.output.card.drain() else {
+                return Ok(Phase::Draining);
+            };
+            // It is no longer linked to the input, which has nothing to do any more.
+            if !self.output.refused(error)? {
+                return self.restart(Phase::Draining);
+            }
         }
     }
 
@@ -229,7 +241,12 @@ impl<C: Card, K: Exchange> Flow for Duplex<C, K> {
             silence(format, window);
         }
         self.output.advance(frames)?;
-        self.input.start()?;
+        while let Err(error) = self.input.start() {
+            if !self.input.refused(error)? {
+                // Nothing was recorded, and what was to be played is silence: no xrun.
+                return self.begin_anew();
+            }
+        }
         Ok(Phase::Running)
     }
 

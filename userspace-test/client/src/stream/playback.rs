@@ -107,8 +107,11 @@ impl<C: Card, K: Source> Playback<C, K> {
         if !self.at_end() {
             return Ok(Phase::Running);
         }
-        count(&self.side.shared.counters.others, 1);
-        self.side.card.drain()?;
+        while let Err(error) = self.side.drain() {
+            if !self.side.refused(error)? {
+                return self.restart(Phase::Draining);
+            }
+        }
         Ok(Phase::Draining)
     }
 
@@ -174,7 +177,11 @@ impl<C: Card, K: Source> Flow for Playback<C, K> {
             // The end comes before the first frame: nothing to start for.
             return Err(Stop::End(End::Drained));
         }
-        self.side.start()?;
+        while let Err(error) = self.side.start() {
+            if !self.side.refused(error)? {
+                return self.restart(Phase::Running);
+            }
+        }
         self.drain_at_end()
     }
 

@@ -87,7 +87,7 @@ impl<C: Card> Side<C> {
         Ok(())
     }
 
-    /// The stream stopped by itself, and starts again; not for ever if it comes to nothing.
+    /// The stream stopped by itself, and starts or goes on again; not for ever if it comes to nothing.
     pub(crate) fn retry(&mut self) -> Result<(), Stop> {
         let played = self.shared.counters.played.load(Relaxed);
         self.retries = match played == self.played_before {
@@ -105,6 +105,12 @@ impl<C: Card> Side<C> {
     pub(crate) fn start(&mut self) -> io::Result<()> {
         count(&self.shared.counters.starts, 1);
         self.card.start()
+    }
+
+    /// DRAIN.
+    pub(crate) fn drain(&mut self) -> io::Result<()> {
+        count(&self.shared.counters.others, 1);
+        self.card.drain()
     }
 
     /// PREPARE: both positions to 0.
@@ -125,6 +131,26 @@ impl<C: Card> Side<C> {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Err(error.into()),
             Err(_) => Ok(false),
+        }
+    }
+
+    /// START or DRAIN was refused with `error`, which a machine that was suspended since the last look does. Whether
+    /// the card is where it was, and the command is to be given again; if not, the stream must be prepared anew.
+    pub(crate) fn refused(&mut self, error: io::Error) -> Result<bool, Stop> {
+        let errno = error.raw_os_error();
+        if !matches!(errno, Some(libc::EBADFD | libc::ESTRPIPE)) {
+            return Err(error.into());
+        }
+        match self.look(false)?.0.state {
+            State::Suspended => {
+                let goes_on = self.resume()?;
+                if goes_on {
+                    self.retry()?;
+                }
+                Ok(goes_on)
+            }
+            State::Disconnected => Err(Stop::Report(Report::Disconnected)),
+            _ => Err(error.into()),
         }
     }
 

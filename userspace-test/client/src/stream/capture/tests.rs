@@ -284,6 +284,25 @@ fn a_machine_that_slept_records_on() {
     }
 }
 
+/// The machine sleeps after the last look at the card, and START finds it suspended. Nothing is lost by that.
+#[test]
+fn a_machine_that_slept_before_the_start_records_all() {
+    for forgets in [false, true] {
+        let scene = Scene::new(100, 4, 5_000);
+        scene.bench.sleeps_at_start.store(2, Relaxed);
+        scene.bench.forgets.store(forgets, Relaxed);
+        let outcome = scene.record();
+        check(&outcome, 5_000, false);
+        assert_eq!(outcome.starts, 1);
+        // Not for ever.
+        let scene = Scene::new(100, 4, 5_000);
+        scene.bench.sleeps_at_start.store(1_000, Relaxed);
+        scene.bench.forgets.store(forgets, Relaxed);
+        let outcome = scene.record();
+        assert!(matches!(outcome.reports[..], [Report::Stopped]));
+    }
+}
+
 #[test]
 fn an_unplugged_card_ends_the_stream() {
     let scene = Scene::new(100, 4, 5_000);

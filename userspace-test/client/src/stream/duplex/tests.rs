@@ -216,7 +216,7 @@ fn an_unplugged_card_ends_the_stream() {
 #[test]
 fn a_drain_that_is_cut_off_says_so() {
     type Plant = fn(&Bench);
-    let plants: [(Plant, &[Report]); 4] = [
+    let plants: [(Plant, &[Report]); 5] = [
         (
             |bench| bench.xrun_at.store(10_150, Relaxed),
             &[Report::Xrun, Report::CutOff],
@@ -228,6 +228,13 @@ fn a_drain_that_is_cut_off_says_so() {
         (
             |bench| {
                 bench.suspend_at.store(10_150, Relaxed);
+                bench.forgets.store(true, Relaxed);
+            },
+            &[Report::Xrun, Report::CutOff],
+        ),
+        (
+            |bench| {
+                bench.sleeps_at_drain.store(1, Relaxed);
                 bench.forgets.store(true, Relaxed);
             },
             &[Report::Xrun, Report::CutOff],
@@ -262,6 +269,30 @@ fn a_machine_that_slept_goes_on() {
         }
         assert_eq!(outcome.starts, 1 + u64::from(forgets));
     }
+}
+
+/// The machine sleeps after the last look at the card, and START or DRAIN finds it suspended.
+#[test]
+fn a_machine_that_slept_before_a_command_goes_on() {
+    for (starts, drains, forgets) in [(2, 0, false), (2, 0, true), (0, 2, false)] {
+        let scene = Scene::new(100, 3, 10_000);
+        scene.bench.sleeps_at_start.store(starts, Relaxed);
+        scene.bench.sleeps_at_drain.store(drains, Relaxed);
+        scene.bench.forgets.store(forgets, Relaxed);
+        let outcome = scene.run();
+        assert_eq!(outcome.end, Some(End::Drained));
+        // Not a frame is lost by that: before the start the rings hold silence.
+        assert!(outcome.reports.is_empty(), "{:?}", outcome.reports);
+        let (silence, rest) = outcome.played.split_at(outcome.lead as usize);
+        assert!(silence.iter().all(|&f| f == 0));
+        assert!(rest.iter().copied().eq(1..=10_000));
+        assert_eq!(outcome.starts, 1);
+    }
+    // Not for ever.
+    let scene = Scene::new(100, 3, 10_000);
+    scene.bench.sleeps_at_start.store(1_000, Relaxed);
+    let outcome = scene.run();
+    assert!(matches!(outcome.reports[..], [Report::Stopped]));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::stream::Worker;
 use crate::sys::{Direction, Format};
 use assert_no_alloc::assert_no_alloc;
 use proptest::prelude::*;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What a callback does beside writing, by its number.
@@ -396,11 +397,70 @@ fn a_machine_that_slept_plays_on() {
     }
 }
 
+/// The machine sleeps after the last look at the card, and START or DRAIN finds it suspended.
+#[test]
+fn a_machine_that_slept_before_a_command_plays_on() {
+    type Plant = fn(&Bench) -> &AtomicU64;
+    let plants: [Plant; 2] = [|b| &b.sleeps_at_start, |b| &b.sleeps_at_drain];
+    for plant in plants {
+        for sleeps in [1, 2] {
+            for length in [300, 5_000] {
+                let scene = Scene::new(100, 4, length);
+                plant(&scene.bench).store(sleeps, Relaxed);
+                let outcome = scene.play();
+                check(&outcome, length, false);
+                assert_eq!(outcome.starts, 1);
+            }
+        }
+        // Not for ever.
+        let scene = Scene::new(100, 4, 5_000);
+        plant(&scene.bench).store(1_000, Relaxed);
+        let outcome = scene.play();
+        assert_eq!(outcome.end, None);
+        assert!(matches!(outcome.reports[..], [Report::Stopped]));
+    }
+}
+
+/// Nothing has been heard then of what was in the ring, and nothing will.
+#[test]
+fn a_card_that_forgot_before_its_start_begins_anew() {
+    for sleeps in [1, 2] {
+        let scene = Scene::new(100, 4, 5_000);
+        scene.bench.sleeps_at_start.store(sleeps, Relaxed);
+        scene.bench.forgets.store(true, Relaxed);
+        let outcome = scene.play();
+        assert_eq!(outcome.end, Some(End::Drained));
+        assert_eq!(outcome.stats.xruns, sleeps);
+        assert_eq!(
+            outcome.reports.len() as u64,
+            sleeps,
+            "{:?}",
+            outcome.reports
+        );
+        assert!(
+            outcome
+                .played
+                .iter()
+                .copied()
+                .eq(sleeps as u32 * 400 + 1..=5_000)
+        );
+    }
+    let scene = Scene::new(100, 4, 300);
+    scene.bench.sleeps_at_start.store(1, Relaxed);
+    scene.bench.forgets.store(true, Relaxed);
+    let outcome = scene.play();
+    assert_eq!(outcome.end, None);
+    assert!(matches!(
+        outcome.reports[..],
+        [Report::Xrun, Report::CutOff]
+    ));
+}
+
 /// The end of a stream that was not played is none.
 #[test]
 fn a_drain_that_is_cut_off_says_so() {
     type Plant = fn(&Bench);
-    let plants: [(Plant, &[Report]); 4] = [
+    let plants: [(Plant, &[Report]); 5] = [
         (
             |bench| bench.xrun_at.store(4_800, Relaxed),
             &[Report::Xrun, Report::CutOff],
@@ -413,6 +473,13 @@ fn a_drain_that_is_cut_off_says_so() {
         (
             |bench| {
                 bench.suspend_at.store(4_800, Relaxed);
+                bench.forgets.store(true, Relaxed);
+            },
+            &[Report::Xrun, Report::CutOff],
+        ),
+        (
+            |bench| {
+                bench.sleeps_at_drain.store(1, Relaxed);
                 bench.forgets.store(true, Relaxed);
             },
             &[Report::Xrun, Report::CutOff],
