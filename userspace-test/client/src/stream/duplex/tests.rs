@@ -18,6 +18,8 @@ struct Echo {
     stalls: Vec<(u64, u64)>,
     pause_at: u64,
     panic_at: u64,
+    /// Ends the stream where it is when an error is told.
+    gives_up: bool,
     calls: u64,
     reports: Arc<Mutex<Vec<Report>>>,
 }
@@ -46,6 +48,9 @@ impl Complain for Echo {
         let mut reports = self.reports.lock().unwrap();
         assert!(reports.len() < reports.capacity());
         reports.push(report);
+        if self.gives_up {
+            self.handle.finish();
+        }
     }
 }
 
@@ -59,6 +64,7 @@ struct Scene {
     stalls: Vec<(u64, u64)>,
     pause_at: u64,
     panic_at: u64,
+    gives_up: bool,
     bench: Bench,
 }
 
@@ -82,6 +88,7 @@ impl Scene {
             stalls: Vec::new(),
             pause_at: 0,
             panic_at: 0,
+            gives_up: false,
             bench: Bench::default(),
         }
     }
@@ -110,6 +117,7 @@ impl Scene {
             stalls: self.stalls,
             pause_at: self.pause_at,
             panic_at: self.panic_at,
+            gives_up: self.gives_up,
             calls: 0,
             reports: reports.clone(),
         };
@@ -253,6 +261,20 @@ fn a_drain_that_is_cut_off_says_so() {
         assert_eq!(told, format!("{expected:?}"));
         assert_eq!(outcome.starts, 1);
     }
+}
+
+/// Who has had enough of a stream that stopped has not heard what was queued then.
+#[test]
+fn a_stream_that_is_ended_when_it_has_stopped_is_cut_off() {
+    let mut scene = Scene::new(100, 3, 10_000);
+    scene.gives_up = true;
+    scene.bench.xrun_at.store(1_000, Relaxed);
+    let outcome = scene.run();
+    assert_eq!(outcome.end, None);
+    assert!(matches!(
+        outcome.reports[..],
+        [Report::Xrun, Report::CutOff]
+    ));
 }
 
 #[test]

@@ -26,6 +26,8 @@ struct Counting {
     says_end: bool,
     deed: Deed,
     pause_at: u64,
+    /// Ends the stream where it is when an error is told.
+    gives_up: bool,
     calls: u64,
     heard: Vec<Duration>,
     reports: Arc<std::sync::Mutex<Vec<Report>>>,
@@ -60,6 +62,9 @@ impl Complain for Counting {
         let mut reports = self.reports.lock().unwrap();
         assert!(reports.len() < reports.capacity());
         reports.push(report);
+        if self.gives_up {
+            self.handle.finish();
+        }
     }
 }
 
@@ -80,6 +85,7 @@ struct Scene {
     says_end: bool,
     /// The callback that pauses the stream; 0 for none.
     pause_at: u64,
+    gives_up: bool,
     perfect_drain: bool,
     linear: bool,
     timer: bool,
@@ -96,6 +102,7 @@ impl Scene {
             length,
             says_end: true,
             pause_at: 0,
+            gives_up: false,
             perfect_drain: true,
             linear: false,
             timer: false,
@@ -131,6 +138,7 @@ impl Scene {
             says_end: self.says_end,
             deed: self.deed,
             pause_at: self.pause_at,
+            gives_up: self.gives_up,
             calls: 0,
             heard: Vec::with_capacity(1000),
             reports: reports.clone(),
@@ -498,6 +506,40 @@ fn a_drain_that_is_cut_off_says_so() {
         assert_eq!(told, format!("{expected:?}"));
         assert_eq!(outcome.starts, 1);
         assert!(outcome.played.len() < 5_000);
+    }
+}
+
+/// Who has had enough of a stream that stopped has not heard what was queued then.
+#[test]
+fn a_stream_that_is_ended_when_it_has_stopped_says_what_was_played() {
+    for stall in [0, 1_234] {
+        let mut scene = Scene::new(100, 4, 5_000);
+        (scene.turns, scene.gives_up) = (64, true);
+        if stall == 0 {
+            scene.bench.xrun_at.store(1_000, Relaxed);
+        } else {
+            // All was played, and a card that skips nothing stops.
+            scene.bench.no_skip.store(true, Relaxed);
+            scene.deed = Box::new(move |call, bench| {
+                bench
+                    .stall
+                    .store(if call == 20 { stall } else { 0 }, Relaxed);
+            });
+        }
+        let outcome = scene.play();
+        match stall {
+            0 => {
+                assert_eq!(outcome.end, None);
+                assert!(matches!(
+                    outcome.reports[..],
+                    [Report::Xrun, Report::CutOff]
+                ));
+            }
+            _ => {
+                assert_eq!(outcome.end, Some(End::Drained));
+                assert!(matches!(outcome.reports[..], [Report::Xrun]));
+            }
+        }
     }
 }
 
