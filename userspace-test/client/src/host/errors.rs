@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's errors, and the stream's reports, in cpal's words.
 
+use super::errno::sentence;
 use crate::params::Refusal;
 use crate::stream::Report;
 use cpal::{Error, ErrorKind};
@@ -10,7 +11,9 @@ fn kind(error: &io::Error) -> ErrorKind {
     match error.raw_os_error() {
         // A ring that cannot be linear.
         None if error.kind() == io::ErrorKind::Unsupported => ErrorKind::UnsupportedConfig,
-        Some(libc::ENODEV | libc::ENXIO | libc::EBADFD) => ErrorKind::DeviceNotAvailable,
+        Some(libc::ENODEV | libc::ENXIO | libc::ESHUTDOWN | libc::EBADFD) => {
+            ErrorKind::DeviceNotAvailable
+        }
         Some(libc::EACCES | libc::EPERM) => ErrorKind::PermissionDenied,
         Some(libc::EBUSY) => ErrorKind::DeviceBusy,
         Some(libc::ENOMEM | libc::EMFILE | libc::ENFILE) => ErrorKind::ResourceExhausted,
@@ -47,19 +50,6 @@ pub(super) fn from_report(report: Report) -> Error {
             "the card stopped before it had played to the end of the stream",
         ),
         Report::Failed(error) => Error::with_message(kind(&error), sentence(&error)),
-    }
-}
-
-/// What the kernel has said to the audio thread.
-fn sentence(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EPIPE) => "the card would not start, or go on: EPIPE",
-        Some(libc::EBADFD) => "the stream is not in a state for that: EBADFD",
-        Some(libc::EIO) => "the card does not answer: EIO",
-        Some(libc::EINVAL) => "the kernel refused a position or a command of the stream: EINVAL",
-        Some(libc::ENOMEM) => "the kernel has no memory for the stream: ENOMEM",
-        Some(libc::ETIMEDOUT) => "the card did not answer in time: ETIMEDOUT",
-        _ => "a system call of the audio thread failed",
     }
 }
 

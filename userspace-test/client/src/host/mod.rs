@@ -5,6 +5,7 @@
 
 mod device;
 mod duplex;
+mod errno;
 mod errors;
 mod samples;
 mod stream;
