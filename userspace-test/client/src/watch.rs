@@ -246,17 +246,25 @@ mod tests {
         }
     }
 
-    /// Creates and removes files of no meaning, twice as many events as the kernel keeps.
-    fn overflow(snd: &Path) {
-        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
-        for _ in 0..most.trim().parse::<usize>().unwrap() {
+    /// Creates and removes files of no meaning, twice as many events as the kernel keeps, which are `most`.
+    fn overflow(snd: &Path, most: u64) {
+        for _ in 0..most {
             fs::write(snd.join("seq"), "").unwrap();
             fs::remove_file(snd.join("seq")).unwrap();
         }
     }
 
+    /// A longer queue takes a test too long to fill. The kernel's own is 2^14.
+    const MOST_EVENTS: u64 = 1 << 17;
+
     #[test]
     fn what_was_lost_is_told_by_what_is_there() {
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let most = most.trim().parse().unwrap();
+        if most > MOST_EVENTS {
+            println!("skipped: it takes three times {most} files here to fill the kernel's queue");
+            return;
+        }
         let dev = Dev::new("watch-overflow");
         let snd = dev.0.join("snd");
         fs::create_dir(&snd).unwrap();
@@ -264,15 +272,15 @@ mod tests {
         fs::write(snd.join("pcmC1D2p"), "").unwrap();
         let mut watch = Watch::of(&dev.0).unwrap();
         let way = Direction::Playback;
-        overflow(&snd);
+        overflow(&snd, most);
         fs::remove_file(snd.join("pcmC1D2p")).unwrap();
         let mut told = || watch.next(Some(Duration::from_secs(10))).unwrap();
         assert_eq!(told(), Some(Change::Gone(CARD, way)));
-        overflow(&snd);
+        overflow(&snd, most);
         fs::write(snd.join("pcmC1D2p"), "").unwrap();
         assert_eq!(told(), Some(Change::Appeared(CARD, way)));
         // The folder with all in it.
-        overflow(&snd);
+        overflow(&snd, most);
         fs::remove_dir_all(&snd).unwrap();
         let gone = [told(), told()].map(|change| match change {
             Some(Change::Gone(address, _)) => address.card,
