@@ -2,10 +2,13 @@
 //! Memory that the card cannot reach: the ring, its table, the status line.
 
 use crate::host::Faults;
-use crate::streams::{BURST, How, PERIOD, Stream, answers, exact_while, frame, last, well};
+use crate::streams::{
+    BURST, How, PERIOD, Stream, answers, exact_while, frame, last, waiting, waits, well,
+};
 use cpal_alsa_mmap::sys::{State, SwParams};
 use sgring_suite::control::Control;
 use sgring_suite::ensure;
+use sgring_suite::fork::End;
 use sgring_suite::kmsg::Watch;
 use sgring_suite::tap::{Outcome, expect, note};
 
@@ -85,14 +88,22 @@ pub fn linked() -> Outcome {
 pub fn draining_and_paused() -> Outcome {
     let watch = Watch::new()?;
     for fault in ["data-errors", "status-errors"] {
-        let stream = Stream::prepared(How::Mapped, PERIODS)?;
-        stream.pcm.start()?;
+        // Two seconds of sound: it drains for as long as the host needs.
+        let stream = Stream::running(How::Mapped, 200)?;
+        // DRAIN itself has no word for it: the state does.
+        let drainer = waiting("DRAIN", 0, || stream.pcm.drain())?;
+        waits(&drainer)?;
+        stream.expect_state(State::Draining)?;
         let faults = Faults::one(fault, 1)?;
-        let drained = stream.pcm.drain();
-        note(format_args!("{fault}: DRAIN: {drained:?}"));
+        let end = drainer.wait()?;
+        ensure!(end == End::Exit(0), "{fault}: DRAIN: {end:?}");
+        let now = stream.pcm.status()?;
+        let all = stream.config.frames();
         ensure!(
-            !stream.pcm.status()?.state.eq(&State::Running),
-            "{fault}: it runs"
+            now.state == State::Xrun && now.hw_ptr < all,
+            "{fault}: {:?} at {} of {all}",
+            now.state,
+            now.hw_ptr
         );
         stream.heal()?;
         faults.end()?;
@@ -108,17 +119,22 @@ pub fn draining_and_paused() -> Outcome {
         stream.heal()?;
         faults.end()?;
 
-        // PAUSE cannot say that it is one. Whoever goes on is told.
+        // A paused stream writes no line: it is the one of going on that fails.
         let stream = Stream::endless(how, PERIODS)?;
+        stream.pcm.pause(true)?;
         let faults = Faults::one("status-errors", u32::MAX)?;
-        let paused = stream.pcm.pause(true);
-        let resumed = stream.pcm.pause(false);
-        note(format_args!("{how:?}: PAUSE {paused:?}, on {resumed:?}"));
-        ensure!(
-            resumed.is_err(),
-            "{how:?}: goes on, {:?}",
-            stream.pcm.status()?.state
-        );
+        stream.expect_state(State::Paused)?;
+        stream.pcm.pause(false)?;
+        stream.xruns()?;
+        faults.end()?;
+        stream.heal()?;
+
+        // And here PAUSE's own, since a stuck stream writes none by itself. PAUSE cannot say so: whoever goes on is told.
+        let stream = Stream::endless(how, PERIODS)?;
+        let faults = Faults::set(&[("stuck", &true), ("status-errors", &1)])?;
+        stream.expect_state(State::Running)?;
+        stream.pcm.pause(true)?;
+        expect("on after a pause", stream.pcm.pause(false), libc::EIO)?;
         faults.end()?;
         stream.heal()?;
     }

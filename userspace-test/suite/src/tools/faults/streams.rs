@@ -7,10 +7,11 @@ use sgring_suite::card::{self, Config};
 use sgring_suite::control::{Changes, Control, Interface};
 use sgring_suite::ensure;
 use sgring_suite::fate::Fate;
+use sgring_suite::fork::Child;
 use sgring_suite::kmsg::Watch;
 use sgring_suite::record::expect_played;
 use sgring_suite::seed::Random;
-use sgring_suite::tap::{Outcome, Stop, expect};
+use sgring_suite::tap::{Outcome, Stop, expect, note};
 use sgring_suite::window::Window;
 use std::fs;
 use std::io;
@@ -234,6 +235,33 @@ impl Stream {
     }
 }
 
+/// A child that is in a call on a stream: 0 when that ends with the errno `expected`; 0 is success.
+pub fn waiting(
+    what: &'static str,
+    expected: i32,
+    call: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Child> {
+    Child::spawn(move || match expect(what, call(), expected) {
+        Ok(()) => 0,
+        Err(stop) => {
+            note(format_args!("{stop:?}"));
+            1
+        }
+    })
+}
+
+/// Waits until a child waits in its call.
+pub fn waits(child: &Child) -> Outcome {
+    while !child.waits_in(libc::SYS_ioctl)? {
+        ensure!(
+            !child.ends_within(Duration::ZERO)?,
+            "its call was over before anything happened"
+        );
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
 /// Noise, another one each time, all of one seed, which is printed.
 pub fn noise(frames: usize) -> Vec<u8> {
     static SOUNDS: AtomicU64 = AtomicU64::new(1);
@@ -249,12 +277,16 @@ pub fn random(number: u64) -> Random {
     SEED.get_or_init(Random::new).branch(number)
 }
 
-/// Plays 0.2 s of noise through the loopback and demands every bit of it; `deed` is done while it plays.
+/// Plays a second of noise through the loopback and demands every bit of it; `deed` is done while it plays, and may
+/// ask the host for something twice or so.
 pub fn exact_while(deed: impl FnOnce(&Pcm) -> Outcome) -> Outcome {
-    const FRAMES: usize = 9600;
+    exact_for(48_000, deed)
+}
+
+fn exact_for(frames: usize, deed: impl FnOnce(&Pcm) -> Outcome) -> Outcome {
     let _loopback = Control::of("Loopback Capture Switch", 0)?.changed(1)?;
     let config = config(How::Written, 200);
-    let played = noise(FRAMES);
+    let played = noise(frames);
     let capture = config.prepare_on(card::open_capture()?)?;
     let playback = config.prepare()?;
     for (what, pcm) in [("playback", &playback), ("capture", &capture)] {
@@ -267,8 +299,8 @@ pub fn exact_while(deed: impl FnOnce(&Pcm) -> Outcome) -> Outcome {
     deed(&playback)?;
     playback.drain()?;
     let end = playback.status()?;
-    ensure!(end.hw_ptr == FRAMES as u64, "ends at {}", end.hw_ptr);
-    let mut recorded = vec![0xa5; 4 * (FRAMES + 1000)];
+    ensure!(end.hw_ptr == frames as u64, "ends at {}", end.hw_ptr);
+    let mut recorded = vec![0xa5; 4 * (frames + 1000)];
     let mut done = 0;
     while done < recorded.len() {
         done += 4 * capture.readi(&mut recorded[done..])?;
@@ -278,7 +310,7 @@ pub fn exact_while(deed: impl FnOnce(&Pcm) -> Outcome) -> Outcome {
 
 /// The card works: what is played is heard, to the bit.
 pub fn exact() -> Outcome {
-    exact_while(|_| Ok(()))
+    exact_for(9600, |_| Ok(()))
 }
 
 /// Waits for news of the element `numid`.

@@ -4,7 +4,7 @@
 //! Nobody tells the guest: the driver stays, with a card that answers all ones.
 
 use crate::host::{self, Faults};
-use crate::streams::{How, Stream, last, status, well};
+use crate::streams::{How, Stream, last, status, waiting, waits, well};
 use cpal_alsa_mmap::sys::State;
 use sgring_suite::binding::Device;
 use sgring_suite::card;
@@ -76,21 +76,6 @@ fn rescan() -> Outcome {
     card::plays()
 }
 
-/// A child that is in a call on a stream: 0 when that ends with one of `expected`.
-fn waiting(
-    what: &'static str,
-    expected: &'static [i32],
-    call: impl FnOnce() -> io::Result<()>,
-) -> io::Result<Child> {
-    Child::spawn(move || match call() {
-        Err(error) if expected.contains(&error.raw_os_error().unwrap_or(0)) => 0,
-        other => {
-            note(format_args!("{what}: {other:?}"));
-            1
-        }
-    })
-}
-
 fn until_error(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<()> {
     loop {
         call()?;
@@ -111,13 +96,11 @@ fn gone(back: Back) -> Outcome {
     paused.pcm.pause(true)?;
 
     let written = Stream::running(How::Written, 100)?;
-    let writer = waiting("write", &[libc::EIO], || {
+    let writer = waiting("write", libc::EIO, || {
         until_error(|| written.pcm.writei(&[0; 4 * 480]))
     })?;
-    let drained = Stream::running(How::Mapped, 100)?;
-    let drainer = waiting("DRAIN", &[libc::EIO], || drained.pcm.drain())?;
     let read = Stream::running(How::Read, 100)?;
-    let reader = waiting("read", &[libc::EIO], || {
+    let reader = waiting("read", libc::EIO, || {
         until_error(|| read.pcm.readi(&mut [0; 4 * 480]))
     })?;
     // Waits for as many frames as never come.
@@ -138,10 +121,11 @@ fn gone(back: Back) -> Outcome {
             }
         }
     })?;
+    // Last, since it ends by itself: there are two seconds for the host to answer.
+    let drained = Stream::running(How::Mapped, 200)?;
+    let drainer = waiting("DRAIN", libc::EIO, || drained.pcm.drain())?;
     for child in [&writer, &drainer, &reader] {
-        while !child.waits_in(libc::SYS_ioctl)? {
-            std::thread::yield_now();
-        }
+        waits(child)?;
     }
     let faults = Faults::one("vanished", true)?;
 
