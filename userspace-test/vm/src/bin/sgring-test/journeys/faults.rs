@@ -112,7 +112,7 @@ fn journey(context: &Context, rec: &mut Recorder<'_>) -> Result<(), String> {
     .map(drop)
 }
 
-/// `NAME VALUE [NAME VALUE]...`, properties of the card; `storm COUNT`, so many interrupts for nothing, one by one.
+/// `NAME VALUE [NAME VALUE]...`, properties of the card.
 fn serve(vm: &mut Vm, words: &str) -> Result<(), String> {
     let words: Vec<_> = words.split(' ').collect();
     if words.len() % 2 != 0 {
@@ -120,18 +120,8 @@ fn serve(vm: &mut Vm, words: &str) -> Result<(), String> {
     }
     for pair in words.chunks_exact(2) {
         let value: Value = pair[1].parse().map_err(|e| format!("{}: {e}", pair[1]))?;
-        if pair[0] == "storm" {
-            for _ in 0..value.as_u64().ok_or("no count")? {
-                set(vm, "fault-irqs-spurious", &json!(1))?;
-            }
-        } else {
-            set(vm, pair[0], &value)?;
-        }
+        let what = json!({ "path": "card", "property": pair[0], "value": value });
+        qmp(vm, "qom-set", what)?;
     }
     Ok(())
-}
-
-fn set(vm: &mut Vm, property: &str, value: &Value) -> Result<(), String> {
-    let what = json!({ "path": "card", "property": property, "value": value });
-    qmp(vm, "qom-set", what).map(drop)
 }
