@@ -2,11 +2,12 @@
 //! A status line that lies about the position, or is written in part.
 
 use crate::host::Faults;
-use crate::streams::{BURST, How, Stream, answers, last, well};
-use cpal_alsa_mmap::sys::{AudioClock, State};
+use crate::streams::{BURST, How, PERIOD, Stream, answers, last, well};
+use cpal_alsa_mmap::sys::{AudioClock, State, SwParams};
 use sgring_suite::ensure;
 use sgring_suite::kmsg::Watch;
-use sgring_suite::tap::{Outcome, expect};
+use sgring_suite::tap::{Outcome, Stop, expect, note};
+use std::time::{Duration, Instant};
 
 /// Periods of the ring.
 const PERIODS: u32 = 20;
@@ -55,22 +56,67 @@ pub fn jumps_ahead() -> Outcome {
     well(watch)
 }
 
-/// A little ahead is believed, and no more than that: it stands when it is told the truth.
+/// Where the card is by the clock: at least, at most.
+fn truth(started: [Instant; 2], asked: [Instant; 2]) -> [u64; 2] {
+    let frames = |time: Duration| time.as_micros() as u64 * BURST / 1000;
+    let least = frames(asked[0] - started[1]).saturating_sub(2 * BURST);
+    [least, frames(asked[1] - started[0])]
+}
+
+/// A little ahead is believed, and no more than that: it stands when it is told the truth, until that has come so
+/// far. However late the host is: what is true is told by the clock.
 pub fn jumps_a_little() -> Outcome {
+    /// Half a second.
+    const AHEAD: u64 = 500 * BURST;
     let watch = Watch::new()?;
     for how in How::ALL {
-        let stream = Stream::endless(how, PERIODS)?;
-        let faults = Faults::one("position-offset", 1000)?;
+        // A second.
+        let stream = Stream::prepared(how, 100)?;
+        stream.pcm.sw_params(&SwParams::free_running(PERIOD))?;
+        let before = Instant::now();
+        stream.pcm.start()?;
+        let started = [before, Instant::now()];
+        let look = || -> Result<(u64, [u64; 2]), Stop> {
+            let before = Instant::now();
+            let at = stream.position()?;
+            Ok((at, truth(started, [before, Instant::now()])))
+        };
+        let faults = Faults::one("position-offset", AHEAD)?;
         last(5);
-        let ahead = stream.position()?;
+        let (ahead, [least, most]) = look()?;
+        ensure!(
+            (least + AHEAD..=most + AHEAD).contains(&ahead),
+            "{how:?}: at {ahead}, {AHEAD} ahead of {least} to {most}"
+        );
         faults.end()?;
-        let mut before = ahead;
-        for _ in 0..100 {
+        let (stands, [_, most]) = look()?;
+        note(format_args!("{how:?}: at {stands}, told that it is {most}"));
+        ensure!(
+            stands >= ahead && stands > most,
+            "{how:?}: from {ahead} to {stands}, truly at most {most}"
+        );
+        loop {
             stream.touch();
-            let now = stream.position()?;
-            ensure!(now >= before, "{how:?}: from {before} to {now}");
-            before = now;
+            let (now, [least, most]) = look()?;
+            if most >= stands {
+                ensure!(
+                    (stands..=most.max(stands)).contains(&now),
+                    "{how:?}: from {stands} to {now}, truly {least} to {most}"
+                );
+                break;
+            }
+            ensure!(
+                now == stands,
+                "{how:?}: from {stands} to {now}, truly at most {most}"
+            );
+            last(7);
         }
+        last(25);
+        let (now, [least, most]) = look()?;
+        ensure!(
+            (least..=most).contains(&now),
+            "{how:?}: at {now}, truly {least} to {most}"
+        );
         stream.expect_state(State::Running)?;
         stream.heal()?;
     }
