@@ -33,6 +33,9 @@ pub const UNFIT: i32 = 4;
 /// linux/fcntl.h
 const F_SETSIG: libc::c_int = 10;
 
+/// Nanoseconds after which an operation is interrupted.
+const ALARM: i64 = 8_000_000;
+
 /// Numbers of the board: for each thread, the operation under way, from 1.
 pub const UNDER_WAY: usize = 0;
 /// For each kind, how often it was done and how often it succeeded.
@@ -248,7 +251,7 @@ impl<'a> Thread<'a> {
             // A child must be made at once, or never: an alarm begins it anew.
             let alarmed = op.kind != Kind::Fork;
             if alarmed {
-                self.alarm(8_000_000);
+                self.alarm(ALARM);
             }
             let result = self.act(op);
             if alarmed {

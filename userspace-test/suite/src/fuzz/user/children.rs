@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Processes that a thread makes. They have its mappings, and may do no more than bare system calls.
 
-use super::{BLAMED, Thread, blame, end, simple};
+use super::{ALARM, BLAMED, Thread, blame, end, simple};
 use crate::fuzz::bystander::is_mark;
 use crate::fuzz::calls::Node;
 use crate::fuzz::op::{FILES, MAPS};
@@ -49,6 +49,8 @@ impl Thread<'_> {
 
     /// A child's life. It may have less than its parent, where that has said MADV_DONTFORK: any signal is right.
     pub(super) fn child(&self, what: u64, choice: u64) -> ! {
+        // A child has no timer of its parent's, and what it asks may wait for ever.
+        alarm_all(ALARM);
         let touch_all = |step: usize| {
             for map in 0..MAPS as usize {
                 for index in (0..self.arena.extent(map)).step_by(step) {
@@ -82,4 +84,18 @@ impl Thread<'_> {
         }
         end(0)
     }
+}
+
+/// Interrupts what this process, of a single thread, waits for after so many ns, and again after as many.
+fn alarm_all(ns: i64) {
+    let time = libc::timeval {
+        tv_sec: 0,
+        tv_usec: ns / 1000,
+    };
+    let spec = libc::itimerval {
+        it_interval: time,
+        it_value: time,
+    };
+    let clock = libc::ITIMER_REAL as usize;
+    simple(libc::SYS_setitimer, &[clock, &raw const spec as usize, 0]);
 }
