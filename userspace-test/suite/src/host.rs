@@ -8,7 +8,7 @@ use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, Data, Error, ErrorKind, SampleFormat, StreamConfig};
 use cpal_alsa_mmap::{End, Handle, Options, RingDevice, RingStream, Stats};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The card under test.
 ///
@@ -108,6 +108,27 @@ impl Running {
         let errors = self.errors();
         ensure!(errors.is_empty(), "{errors:?}");
         Ok(())
+    }
+}
+
+/// Waits until what a stream has done is as `ready` says, a minute at most.
+///
+/// # Errors
+///
+/// A failure that names `what` did not come, by then or by the stream's end.
+pub fn until(handle: &Handle, what: &str, ready: impl Fn(&Stats) -> bool) -> Outcome {
+    let start = Instant::now();
+    loop {
+        let over = handle.wait(Duration::from_millis(1));
+        let stats = handle.stats();
+        if ready(&stats) {
+            return Ok(());
+        }
+        let took = start.elapsed();
+        ensure!(
+            over.is_none() && took < Duration::from_secs(60),
+            "{what} did not come: {over:?} after {took:?}, {stats:?}"
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use sgring_suite::record::expect_played;
 use sgring_suite::seed::Random;
 use sgring_suite::tap::{self, Outcome, Stop, Test, note};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PERIOD: u32 = 256;
 /// A fifth of a second, and no whole number of periods.
@@ -123,19 +123,27 @@ fn without_mmap() -> Outcome {
 }
 
 fn scribbled() -> Outcome {
+    /// A minute, more than is ever played.
+    const PLENTY: usize = 60 * 48_000;
     let card = host::card(Options::default());
     let mut random = Random::new();
-    let bytes = vec![1; 4 * 48_000 * 600];
+    let bytes = vec![1; 4 * PLENTY];
     let ring = u64::from(4 * PERIOD);
     for way in [Direction::Playback, Direction::Capture] {
         let config = stereo(PERIOD);
         let stream = match way {
             Direction::Playback => host::play(&card, config, I16, &bytes, |_| {})?,
-            Direction::Capture => host::record(&card, config, I16, 48_000 * 600, |_| {})?.0,
+            Direction::Capture => host::record(&card, config, I16, PLENTY as u64, |_| {})?.0,
         };
         let record = Inside::of(&card, way)?.control()?;
+        let start = Instant::now();
         while stream.handle.stats().callbacks < 400 && stream.handle.wait(Duration::ZERO).is_none()
         {
+            let (took, stats) = (start.elapsed(), stream.handle.stats());
+            ensure!(
+                took < Duration::from_secs(60),
+                "{way:?}: 400 callbacks did not come in {took:?}: {stats:?}"
+            );
             // Around nothing, the ring and the ends of the type, and anything.
             let mut value = || match random.below(4) {
                 0 => random.next(),
@@ -237,7 +245,7 @@ fn cut_off() -> Outcome {
     let playing = host::play(&card, stereo(PERIOD), I16, &bytes, |_| {})?;
     let inside = Inside::of(&card, Direction::Playback)?;
     // DRAIN comes right behind START here.
-    while playing.handle.stats().others == 0 {}
+    host::until(&playing.handle, "DRAIN", |stats| stats.others > 0)?;
     inside.stop()?;
     let end = playing.handle.wait(Duration::from_secs(60));
     let errors = playing.errors();

@@ -8,7 +8,7 @@
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{ErrorKind, SampleFormat};
 use cpal_alsa_mmap::sys::Direction;
-use cpal_alsa_mmap::{DuplexConfig, DuplexInfo, End, Options, RingDevice, Wakeup};
+use cpal_alsa_mmap::{Address, DuplexConfig, DuplexInfo, End, Options, RingDevice, Wakeup};
 use sgring_suite::ensure;
 use sgring_suite::host::{self, Running, lock, noise, stereo};
 use sgring_suite::inside::Inside;
@@ -84,6 +84,13 @@ fn device(number: usize, options: Options) -> Result<RingDevice, Stop> {
 /// S16 is what all cards have.
 fn bytes() -> Vec<u8> {
     noise(&mut Random::new(), SampleFormat::I16, 2, FRAMES)
+}
+
+/// Waits until a stream is well under way.
+fn called(stream: &Running) -> Outcome {
+    host::until(&stream.handle, "the eighth callback", |stats| {
+        stats.callbacks >= 8
+    })
 }
 
 fn play() -> Outcome {
@@ -191,7 +198,7 @@ fn echo() -> Outcome {
 fn pause() -> Outcome {
     let card = device(1, Options::default())?;
     let playing = host::play(&card, stereo(PERIOD), SampleFormat::I16, &bytes(), |_| {})?;
-    while playing.handle.stats().callbacks < 8 {}
+    called(&playing)?;
     playing.stream.pause()?;
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(200) {}
@@ -282,10 +289,9 @@ fn formats() -> Outcome {
 
 fn stopped() -> Outcome {
     let streams = both_ways([Box::new(|_| {}), Box::new(|_| {})], FRAMES)?;
-    while streams
-        .iter()
-        .any(|stream| stream.handle.stats().callbacks < 8)
-    {}
+    for stream in &streams {
+        called(stream)?;
+    }
     // A ring is 85 ms.
     let process = std::process::id();
     let script = format!("kill -STOP {process}; sleep 0.3; kill -CONT {process}");
@@ -335,11 +341,12 @@ fn own_xrun() -> Outcome {
 
 fn gone() -> Outcome {
     let streams = both_ways([Box::new(|_| {}), Box::new(|_| {})], 48_000 * 60)?;
-    while streams
-        .iter()
-        .any(|stream| stream.handle.stats().callbacks < 8)
-    {}
-    let card = device(1, Options::default())?.address().card;
+    for stream in &streams {
+        called(stream)?;
+    }
+    let there = device(1, Options::default())?;
+    let back = device(2, Options::default())?;
+    let card = there.address().card;
     let path = fs::canonicalize(format!("/sys/class/sound/card{card}/device"))?;
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     // The driver waits until nobody has the card open any more: the streams let go of it by themselves.
@@ -352,14 +359,17 @@ fn gone() -> Outcome {
             "{end:?}, {errors:?}"
         );
     }
-    for number in [1, 2] {
-        let error = match device(number, Options::default()) {
-            // The address has the card's name, and that is gone as well.
-            Err(_) => continue,
-            Ok(card) => card.default_output_config().err(),
-        };
+    for (number, address) in [(1, &there), (2, &back)] {
+        let error = address.default_output_config().err();
         let kind = error.as_ref().map(cpal::Error::kind);
-        ensure!(kind == Some(ErrorKind::DeviceNotAvailable), "{error:?}");
+        ensure!(
+            kind == Some(ErrorKind::DeviceNotAvailable),
+            "{number}: {error:?}"
+        );
+        // What is named by the card's own name has no address any more, what is named by number has.
+        let named = word(number)?.parse::<Address>();
+        let by_number = word(number)?.starts_with("hw:0");
+        ensure!(named.is_ok() == by_number, "{number}: {named:?}");
     }
     Ok(())
 }

@@ -63,10 +63,11 @@ fn sleep() -> Result<(), Stop> {
 }
 
 /// Waits until the callback was called `more` times.
-fn called(handle: &Handle, more: u64) {
+fn called(handle: &Handle, more: u64) -> Outcome {
     let before = handle.stats().callbacks;
-    let glance = Duration::from_millis(1);
-    while handle.stats().callbacks < before + more && handle.wait(glance).is_none() {}
+    host::until(handle, "a callback", |stats| {
+        stats.callbacks >= before + more
+    })
 }
 
 fn calm(stream: &Running) -> Outcome {
@@ -84,7 +85,7 @@ fn play(options: Options) -> Result<Running, Stop> {
 
 fn slept_three_times(stream: &Running) -> Outcome {
     for _ in 0..3 {
-        called(&stream.handle, 7);
+        called(&stream.handle, 7)?;
         sleep()?;
     }
     calm(stream)
@@ -96,7 +97,7 @@ fn playing() -> Outcome {
 
 fn paused() -> Outcome {
     let stream = play(Options::default())?;
-    called(&stream.handle, 7);
+    called(&stream.handle, 7)?;
     stream.stream.pause()?;
     sleep()?;
     ensure!(stream.handle.wait(Duration::ZERO).is_none(), "it has ended");
@@ -135,7 +136,7 @@ fn draining() -> Outcome {
         periods,
         ..Options::default()
     })?;
-    while stream.handle.stats().others == 0 {}
+    host::until(&stream.handle, "DRAIN", |stats| stats.others > 0)?;
     sleep()?;
     calm(&stream)
 }
@@ -161,7 +162,7 @@ fn duplex() -> Outcome {
     handle.finish_at(48_000);
     stream.play()?;
     for _ in 0..3 {
-        called(&handle, 7);
+        called(&handle, 7)?;
         sleep()?;
     }
     let end = handle.wait(Duration::from_secs(60));
