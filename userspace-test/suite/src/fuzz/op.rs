@@ -154,11 +154,16 @@ impl FromStr for Program {
             let thread = thread.ok_or_else(|| wrong("no thread's number"))?;
             let name = words.next().unwrap_or_default();
             let found = KINDS.iter().find(|(_, known, ..)| *known == name);
-            let &(kind, ..) = found.ok_or_else(|| wrong("no such operation"))?;
+            let &(kind, _, _, bounds) = found.ok_or_else(|| wrong("no such operation"))?;
             let mut args = [0; 4];
-            for (to, word) in args.iter_mut().zip(words) {
-                let digits = word.trim_start_matches("0x");
+            for (index, word) in words.enumerate() {
+                let to = args.get_mut(index);
+                let to = to.ok_or_else(|| wrong("more than four arguments"))?;
+                let digits = word.strip_prefix("0x").unwrap_or(word);
                 *to = u64::from_str_radix(digits, 16).map_err(|_| wrong("no number"))?;
+                if bounds[index] != ANY && *to >= bounds[index] {
+                    return Err(wrong("a number beyond its bound"));
+                }
             }
             ops.push((thread, Op { kind, args }));
         }
@@ -200,8 +205,26 @@ mod tests {
 
     #[test]
     fn what_is_no_program_is_refused() {
-        for text in ["x open", "3 open", "0 opens", "0 open zz"] {
+        for text in [
+            "x open",
+            "3 open",
+            "0 opens",
+            "0 open zz",
+            "0 open 0x0x1",
+            "0 open 8",
+            "0 open 0 0 0 0 0",
+            "0 open 0 0 0 1",
+            "0 rest bb8",
+            "0 rest ffffffffffffffff",
+        ] {
             assert!(text.parse::<Program>().is_err(), "{text}");
+        }
+        for text in [
+            "0 rest bb7",
+            "0 open 7 0x7 1f 0",
+            "0 map 0 0 ffffffffffffffff",
+        ] {
+            assert!(text.parse::<Program>().is_ok(), "{text}");
         }
         let long = "0 rest 1\n".repeat(OPS + 1);
         assert!(long.parse::<Program>().is_err());
