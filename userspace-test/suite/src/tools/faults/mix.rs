@@ -91,8 +91,7 @@ fn step(stream: &Stream, random: &mut Random, before: &mut u64) -> Outcome {
         State::Xrun | State::Setup => {
             *before = 0;
             let again = pcm.prepare().and_then(|()| {
-                let filled = stream.fill();
-                drop(filled);
+                let _ = stream.fill();
                 pcm.start()
             });
             if let Err(error) = again {
