@@ -20,6 +20,7 @@ pub mod fail;
 pub mod fate;
 pub mod filter;
 pub mod fork;
+#[cfg(target_arch = "x86_64")]
 pub mod fuzz;
 pub mod gone;
 pub mod host;

@@ -3,6 +3,7 @@
 //!
 //! All of it is one reservation, so that nothing that the kernel reads or writes for a program, however wrong its
 //! arguments are, is memory that this process lives from. What is unmapped is reserved again.
+#![allow(unsafe_code)]
 
 use super::op::MAPS;
 use super::user::call;
@@ -53,7 +54,8 @@ impl Arena {
         };
         let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
         let shown = [arena.buffer(), BUFFER * page(), protection, 0, 0, 0];
-        (call(libc::SYS_mprotect, shown) == 0).then_some(arena)
+        // SAFETY: A part of what was just reserved.
+        (unsafe { call(libc::SYS_mprotect, shown) } == 0).then_some(arena)
     }
 
     /// Where mapping `map` is.
@@ -131,7 +133,8 @@ impl Arena {
         let at = self.place(map) + range.start * page();
         let bytes = range.len() * page();
         if by_munmap {
-            let gone = call(libc::SYS_munmap, [at, bytes, 0, 0, 0, 0]);
+            // SAFETY: A part of a place.
+            let gone = unsafe { call(libc::SYS_munmap, [at, bytes, 0, 0, 0, 0]) };
             if gone != 0 {
                 return gone;
             }
@@ -164,11 +167,11 @@ impl Arena {
     }
 }
 
+/// Reserves addresses: where nothing is, or with `MAP_FIXED` in `flags` those of a place.
 fn reserve(at: usize, bytes: usize, flags: libc::c_int) -> isize {
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     let none = libc::PROT_NONE as usize;
-    call(
-        libc::SYS_mmap,
-        [at, bytes, none, flags as usize, usize::MAX, 0],
-    )
+    let args = [at, bytes, none, flags as usize, usize::MAX, 0];
+    // SAFETY: What it takes the place of is at most a part of a place: see the callers.
+    unsafe { call(libc::SYS_mmap, args) }
 }

@@ -7,9 +7,6 @@
 
 use std::io;
 
-#[cfg(not(target_arch = "x86_64"))]
-compile_error!("the accesses are written for x86-64");
-
 std::arch::global_asm!(
     ".pushsection .text.sgring_touch, \"ax\", @progbits",
     // (address, room for what is there) -> 0, or the signal
@@ -77,9 +74,13 @@ pub fn catch() -> io::Result<()> {
 /// # Errors
 ///
 /// The number of the signal that it was.
-pub fn load(at: usize) -> Result<u64, i32> {
+///
+/// # Safety
+///
+/// `at` is in an arena, where no object of this program's lives; whatever is there now, or nothing.
+pub(super) unsafe fn load(at: usize) -> Result<u64, i32> {
     let mut word = 0;
-    // SAFETY: `at` is in an arena, where no object of this program's lives; `word` is one.
+    // SAFETY: As the caller has promised; `word` is a word.
     match unsafe { sgring_touch_load(at, &raw mut word) } {
         0 => Ok(word),
         signal => Err(signal),
@@ -91,7 +92,11 @@ pub fn load(at: usize) -> Result<u64, i32> {
 /// # Errors
 ///
 /// As [`load`].
-pub fn store(at: usize, word: u64) -> Result<(), i32> {
+///
+/// # Safety
+///
+/// As [`load`].
+pub(super) unsafe fn store(at: usize, word: u64) -> Result<(), i32> {
     // SAFETY: As in `load()`.
     match unsafe { sgring_touch_store(at, word) } {
         0 => Ok(()),

@@ -43,10 +43,13 @@ pub const COUNTS: usize = 16;
 
 /// A system call. Returns its result, negative for an errno.
 ///
-/// What the kernel writes to is to be an arena, a local of the caller, or nothing that is mapped.
-pub fn call(number: libc::c_long, args: [usize; 6]) -> isize {
+/// # Safety
+///
+/// What it writes to, maps or unmaps is an arena, a local of the caller, or nothing that is mapped; what it reads may
+/// be any memory.
+pub(super) unsafe fn call(number: libc::c_long, args: [usize; 6]) -> isize {
     let [a, b, c, d, e, f] = args;
-    // SAFETY: As this function says.
+    // SAFETY: As the caller has promised.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     match result {
         -1 => -(std::io::Error::last_os_error().raw_os_error().unwrap_or(1) as isize),
@@ -54,10 +57,13 @@ pub fn call(number: libc::c_long, args: [usize; 6]) -> isize {
     }
 }
 
+/// As [`call()`], with fewer arguments. For this file and those below it, where every call is one for which that is safe:
+/// an operation's addresses come from its thread's [`Arena`] or are locals of whoever calls.
 fn simple(number: libc::c_long, args: &[usize]) -> isize {
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);
-    call(number, all)
+    // SAFETY: As above.
+    unsafe { call(number, all) }
 }
 
 /// Where the nodes are.
@@ -205,11 +211,14 @@ impl<'a> Thread<'a> {
     fn new(shared: &'a Shared<'a>, number: usize) -> Option<Self> {
         let arena = Arena::new()?;
         for (index, at) in (arena.buffer()..arena.arguments()).step_by(8).enumerate() {
-            touch::store(at, 0x0101_0101_0101_0101 * (index as u64 % 251)).ok()?;
+            let word = 0x0101_0101_0101_0101 * (index as u64 % 251);
+            // SAFETY: The arena's buffer.
+            unsafe { touch::store(at, word) }.ok()?;
         }
         for index in 0..32 {
             let into = arena.buffer() + index * page() / 2;
-            touch::store(arena.vector() + 8 * index, into as u64).ok()?;
+            // SAFETY: As above.
+            unsafe { touch::store(arena.vector() + 8 * index, into as u64) }.ok()?;
         }
         // SAFETY: All zeros is a valid `sigevent`.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -309,7 +318,10 @@ impl<'a> Thread<'a> {
             Kind::Ioctl => self.ioctl(file, b, c, d),
             Kind::AnyIoctl => {
                 let at = self.arena.named(d);
-                random.fill_words(self.arena.arguments(), 64);
+                for at in (self.arena.arguments()..).step_by(8).take(64) {
+                    // SAFETY: The arena's arguments.
+                    let _ = unsafe { touch::store(at, random.next()) };
+                }
                 simple(
                     libc::SYS_ioctl,
                     &[file, odd::value(&mut random) as usize, at],
@@ -347,22 +359,13 @@ impl<'a> Thread<'a> {
             Kind::Audit => self.audit(a),
             Kind::Blame => blame("this was asked for"),
             Kind::Crash => {
-                // SAFETY: None: the fault is wanted.
-                unsafe { std::ptr::null_mut::<u8>().write_volatile(1) };
+                // SAFETY: None: the fault is wanted. Not null, which a debug build would look for.
+                unsafe { std::ptr::without_provenance_mut::<u64>(8).write_volatile(1) };
                 0
             }
             Kind::Hang => loop {
                 simple(libc::SYS_pause, &[]);
             },
-        }
-    }
-}
-
-impl Random {
-    /// `count` words of an arena from `at` on.
-    fn fill_words(&mut self, at: usize, count: usize) {
-        for at in (at..).step_by(8).take(count) {
-            let _ = touch::store(at, self.next());
         }
     }
 }

@@ -65,9 +65,20 @@ impl Thread<'_> {
             at = u64::from_le_bytes(value) as usize;
         } else if self.arena.is_own(at) {
             at = self.arena.arguments();
-            put_bytes(at, &argument[..(call.bytes() + 1024).min(2048)]);
+            self.put_argument(&argument[..(call.bytes() + 1024).min(2048)]);
         }
         simple(libc::SYS_ioctl, &[file, call.request as usize, at])
+    }
+
+    /// Puts `bytes`, whole words of them, 8 kB at most, where the arena has its arguments.
+    fn put_argument(&self, bytes: &[u8]) {
+        let at = self.arena.arguments();
+        for (at, word) in (at..).step_by(8).zip(bytes.chunks_exact(8)) {
+            let mut value = [0; 8];
+            value.copy_from_slice(word);
+            // SAFETY: In the arena. A signal: the program has unmapped it.
+            let _ = unsafe { touch::store(at, u64::from_le_bytes(value)) };
+        }
     }
 
     /// An ioctl with an argument in the arena, which is then in `argument`.
@@ -237,14 +248,4 @@ pub(super) fn poll(file: usize, milliseconds: u64, how: u64) -> isize {
     };
     simple(libc::SYS_close, &[set as usize]);
     got
-}
-
-/// Puts `bytes`, whole words of them, into an arena.
-fn put_bytes(at: usize, bytes: &[u8]) {
-    for (at, word) in (at..).step_by(8).zip(bytes.chunks_exact(8)) {
-        let mut value = [0; 8];
-        value.copy_from_slice(word);
-        // A signal: the program has unmapped it.
-        let _ = touch::store(at, u64::from_le_bytes(value));
-    }
 }

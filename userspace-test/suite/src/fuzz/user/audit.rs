@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A ring of which every byte is known.
 
-use super::{Thread, blame, call, simple};
+use super::{Thread, blame, simple};
 use crate::fuzz::arena::{AUDITED, PLACE};
 use crate::fuzz::calls::Node;
 use crate::fuzz::touch;
@@ -42,13 +42,14 @@ impl Thread<'_> {
             let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
             let flags = (libc::MAP_SHARED | libc::MAP_FIXED) as usize;
             let args = [at, pages * page(), protection, flags, file, first * page()];
-            call(libc::SYS_mmap, args)
+            simple(libc::SYS_mmap, &args)
         };
         let mapped = map(at, 0, pages);
         if mapped < 0 {
             return mapped;
         }
-        let expect = |what: &str, at: usize, wanted: u64| match touch::load(at) {
+        // SAFETY: Only asked about what was mapped in the arena.
+        let expect = |what: &str, at: usize, wanted: u64| match unsafe { touch::load(at) } {
             Ok(seen) if seen == wanted || !own() => {}
             Ok(seen) => blame(format_args!(
                 "audit: {what}: {seen:#x}, not {wanted:#x}, {bytes} bytes, offset {:#x}",
@@ -62,9 +63,11 @@ impl Thread<'_> {
         // In each page a word of its own.
         let salt = random.next() >> 8;
         let stamp = |index: usize| (salt << 8) + index as u64;
-        let word = 8 * random.below(512);
+        let word = 8 * random.below(page() / 8);
         for index in 0..pages {
-            if let Err(signal) = touch::store(at + index * page() + word, stamp(index)) {
+            // SAFETY: In what was just mapped.
+            let stored = unsafe { touch::store(at + index * page() + word, stamp(index)) };
+            if let Err(signal) = stored {
                 blame(format_args!("audit: a store: signal {signal}"));
             }
         }

@@ -55,7 +55,8 @@ impl Thread<'_> {
             for map in 0..MAPS as usize {
                 for index in (0..self.arena.extent(map)).step_by(step) {
                     let at = self.arena.place(map) + index * page();
-                    if touch::load(at).is_ok_and(is_mark) {
+                    // SAFETY: In the arena.
+                    if unsafe { touch::load(at) }.is_ok_and(is_mark) {
                         end(BLAMED);
                     }
                 }

@@ -2,7 +2,7 @@
 //! What a thread does to its mappings. The arena keeps what must come of it: which pages are there, and whether they
 //! may be read and written.
 
-use super::{Thread, blame, call, simple};
+use super::{Thread, blame, simple};
 use crate::fuzz::arena::{PLACE, READ, RING, THERE, UNKNOWN, WRITE};
 use crate::fuzz::calls::Node;
 use crate::fuzz::odd;
@@ -57,9 +57,9 @@ impl Thread<'_> {
         let at = self.arena.place(map);
         let (protection, flags) = (protection as usize, (flags | libc::MAP_FIXED) as usize);
         let bytes = pages * page();
-        let got = call(
+        let got = simple(
             libc::SYS_mmap,
-            [at, bytes, protection, flags, file, offset as usize],
+            &[at, bytes, protection, flags, file, offset as usize],
         );
         if got != at as isize {
             self.arena.clear(map, 0..PLACE, false);

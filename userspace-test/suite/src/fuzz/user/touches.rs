@@ -11,6 +11,15 @@ use crate::seed::Random;
 use crate::window::page;
 use std::sync::atomic::Ordering::SeqCst;
 
+/// Of `count` things the one that comes as number `step`: every other one, then those between.
+fn alternate(step: usize, count: usize) -> usize {
+    let even = count.div_ceil(2);
+    match step.checked_sub(even) {
+        None => 2 * step,
+        Some(odd) => 2 * odd + 1,
+    }
+}
+
 impl Thread<'_> {
     /// Whether a signal was one that may come for an access to a page that is `state`.
     pub(super) fn judge(&self, map: usize, index: usize, write: bool, signal: i32) {
@@ -30,7 +39,8 @@ impl Thread<'_> {
 
     pub(super) fn look(&self, map: usize, index: usize, word: usize) -> isize {
         let at = self.arena.place(map) + index * page() + 8 * word;
-        match touch::load(at) {
+        // SAFETY: In the arena.
+        match unsafe { touch::load(at) } {
             Ok(word) if is_mark(word) => blame(format_args!(
                 "somebody else's memory in page {index} of mapping {map}"
             )),
@@ -48,22 +58,18 @@ impl Thread<'_> {
         // All pages of a long one take long.
         let count = extent.min(1 + random.below(48));
         let first = random.below(extent - count + 1);
+        let words = page() / 8;
         let mut last = 0;
         for step in 0..count {
             let index = match order / 2 {
                 0 => first + step,
                 1 => first + count - 1 - step,
                 2 => self.arena.any_page(map, &mut random),
-                // Every other one, then those between.
-                _ => first + (2 * step) % count.max(1),
+                _ => first + alternate(step, count),
             };
             if order % 2 == 0 {
                 // All of it now and then.
-                let (words, step) = if random.below(8) == 0 {
-                    (512, 1)
-                } else {
-                    (512, 73)
-                };
+                let step = if random.below(8) == 0 { 1 } else { 73 };
                 for word in (random.below(step)..words).step_by(step) {
                     last = self.look(map, index, word);
                     if last < 0 {
@@ -71,9 +77,11 @@ impl Thread<'_> {
                     }
                 }
             } else {
-                let at = self.arena.place(map) + index * page() + 8 * random.below(512);
+                let at = self.arena.place(map) + index * page() + 8 * random.below(words);
                 last = 0;
-                if let Err(signal) = touch::store(at, choice.rotate_left(step as u32) >> 8) {
+                let word = choice.rotate_left(step as u32) >> 8;
+                // SAFETY: As in `look()`.
+                if let Err(signal) = unsafe { touch::store(at, word) } {
                     self.judge(map, index, true, signal);
                     last = -1;
                 }
@@ -90,10 +98,12 @@ impl Thread<'_> {
         if pages == 0 {
             return -libc::ENOENT as isize;
         }
-        let at = at + random.below(pages) * page() + 8 * random.below(512);
+        let at = at + random.below(pages) * page() + 8 * random.below(page() / 8);
         let done = match random.below(2) {
-            0 => touch::load(at).map(drop),
-            _ => touch::store(at, choice >> 8),
+            // SAFETY: In that thread's arena, where either it has something mapped or nothing is.
+            0 => unsafe { touch::load(at) }.map(drop),
+            // SAFETY: As above.
+            _ => unsafe { touch::store(at, choice >> 8) },
         };
         done.map_or(-1, |()| 0)
     }
@@ -146,7 +156,8 @@ impl Thread<'_> {
         let bytes = usize::try_from(bytes).unwrap_or(0);
         let buffer = self.arena.buffer();
         for at in (buffer..buffer + bytes / 8 * 8).step_by(8) {
-            if touch::load(at).is_ok_and(is_mark) {
+            // SAFETY: In the arena.
+            if unsafe { touch::load(at) }.is_ok_and(is_mark) {
                 blame("somebody else's memory, read by the kernel for this process");
             }
         }
@@ -157,11 +168,28 @@ impl Thread<'_> {
         for _ in 0..2 {
             // appl_ptr and avail_min are the record's first words.
             let at = self.arena.place(map) + 8 * random.below(2);
-            if let Err(signal) = touch::store(at, odd::value(&mut random) ^ (choice & 1)) {
+            let word = odd::value(&mut random) ^ (choice & 1);
+            // SAFETY: In the arena.
+            if let Err(signal) = unsafe { touch::store(at, word) } {
                 self.judge(map, 0, true, signal);
                 return -1;
             }
         }
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alternate;
+
+    #[test]
+    fn every_page_has_its_turn() {
+        for count in 1..50 {
+            let order: Vec<_> = (0..count).map(|step| alternate(step, count)).collect();
+            let (even, odd) = order.split_at(count.div_ceil(2));
+            assert!(even.iter().copied().eq((0..count).step_by(2)), "{order:?}");
+            assert!(odd.iter().copied().eq((1..count).step_by(2)), "{order:?}");
+        }
     }
 }
