@@ -8,7 +8,7 @@
 
 use super::bystander::Bystander;
 use super::op::{KINDS, Program, THREADS};
-use super::user::{self, BLAMED, COUNTS, Nodes, UNDER_WAY};
+use super::user::{self, BLAMED, COUNTS, LOST, Nodes, STARTED, UNDER_WAY};
 use crate::board::Board;
 use crate::card::{self, Config};
 use crate::control::Control;
@@ -33,6 +33,8 @@ const USER: u32 = 1000;
 static AUDIO: u32 = 29;
 /// What a program may take: each of its operations is interrupted after some milliseconds.
 const TIME: Duration = Duration::from_secs(20);
+/// What one of its processes may use of the processor, in seconds.
+const PROCESSOR: u64 = 10;
 /// What its processes may take to die: the sound core waits for up to ten seconds in places.
 const DYING: Duration = Duration::from_secs(40);
 /// Bytes of memory that is not the user's.
@@ -90,8 +92,8 @@ pub struct Guard {
     log_rate: String,
     /// Whether programs tell each operation.
     says: bool,
-    /// Programs that were cut short since they took too long, or by a limit.
-    pub cut: u64,
+    /// Programs that have given up.
+    lost: u64,
 }
 
 const LOG_RATE: &str = "/proc/sys/kernel/printk_devkmsg";
@@ -128,7 +130,7 @@ impl Guard {
             log: OpenOptions::new().write(true).open("/dev/kmsg")?,
             log_rate,
             says,
-            cut: 0,
+            lost: 0,
         };
         // The snapshot's file is one user.
         guard.idle = users()?;
@@ -184,7 +186,6 @@ impl Guard {
         // SAFETY: The child is in a group of its own, which has its number.
         unsafe { libc::kill(-group, libc::SIGKILL) };
         if !in_time {
-            self.cut += 1;
             // Whether it had become a group's head by then does not matter.
             child.kill();
         }
@@ -209,6 +210,14 @@ impl Guard {
             End::Signal(libc::SIGKILL) if !in_time => Err(Stop::Fail(format!(
                 "not at its end after {} s",
                 TIME.as_secs()
+            ))),
+            End::Exit(LOST) => {
+                self.lost += 1;
+                Ok(())
+            }
+            // Where both limits are the same, it is SIGKILL that comes.
+            End::Signal(libc::SIGXCPU | libc::SIGKILL) => Err(Stop::Fail(format!(
+                "it ended by {end:?}: by the limit of {PROCESSOR} s of processor time, unless memory ran out"
             ))),
             End::Exit(BLAMED) => Err(Stop::Fail("it saw what must not be".into())),
             end => Err(Stop::Fail(format!("it ended by {end:?}"))),
@@ -283,6 +292,41 @@ impl Guard {
             .map(|(index, line)| (line.1, count(2 * index), count(2 * index + 1)))
             .collect()
     }
+
+    /// How often a stream was started.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.board.get(STARTED)
+    }
+
+    /// How many programs have given up.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Demands that `programs` programs got as far as to rings that run, and mostly to their end: where nothing can
+    /// be opened, nothing is ever wrong.
+    ///
+    /// # Errors
+    ///
+    /// A failure that names what never succeeded.
+    pub fn has_attacked(&self, programs: u64) -> Outcome {
+        const NEEDED: [&str; 6] = ["open", "setup", "map", "touch", "frames", "audit"];
+        for (name, done, succeeded) in self.counts() {
+            ensure!(
+                succeeded > 0 || !NEEDED.contains(&name),
+                "{name} was tried {done} times and never succeeded"
+            );
+        }
+        ensure!(self.started() > 0, "no stream was ever started");
+        ensure!(
+            self.lost * 10 <= programs,
+            "{} of {programs} programs gave up",
+            self.lost
+        );
+        Ok(())
+    }
 }
 
 /// Memory as it was when this was made.
@@ -342,7 +386,7 @@ fn as_user() -> io::Result<()> {
         (libc::RLIMIT_NPROC, 64),
         (libc::RLIMIT_CORE, 0),
         (libc::RLIMIT_FSIZE, 1 << 20),
-        (libc::RLIMIT_CPU, 10),
+        (libc::RLIMIT_CPU, PROCESSOR),
     ];
     for (limit, most) in limits {
         let most = libc::rlimit {

@@ -14,7 +14,7 @@ mod maps;
 mod touches;
 
 use super::arena::Arena;
-use super::calls::Node;
+use super::calls::{self, Node};
 use super::op::{FILES, KINDS, Kind, MAPS, Op, Program, THREADS};
 use super::{odd, touch};
 use crate::board::Board;
@@ -29,6 +29,8 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
 pub const BLAMED: i32 = 3;
 /// What it ends with when it could not begin.
 pub const UNFIT: i32 = 4;
+/// What it ends with when it has lost its way.
+pub const LOST: i32 = 5;
 
 /// linux/fcntl.h
 const F_SETSIG: libc::c_int = 10;
@@ -38,6 +40,8 @@ const ALARM: i64 = 8_000_000;
 
 /// Numbers of the board: for each thread, the operation under way, from 1.
 pub const UNDER_WAY: usize = 0;
+/// How often a stream was started.
+pub const STARTED: usize = 8;
 /// For each kind, how often it was done and how often it succeeded.
 pub const COUNTS: usize = 16;
 
@@ -134,7 +138,7 @@ impl Shared<'_> {
 
 /// Ends a program that has lost its way, through no fault of the kernel's.
 pub fn give_up() -> ! {
-    end(0)
+    end(LOST)
 }
 
 /// Says what must not be, and ends the process.
@@ -249,6 +253,7 @@ impl<'a> Thread<'a> {
 
     fn run(&mut self) {
         let board = self.shared.board;
+        let start = calls::number("START");
         for (index, &(thread, op)) in self.shared.program.0.iter().enumerate() {
             if thread != self.number {
                 continue;
@@ -278,6 +283,9 @@ impl<'a> Thread<'a> {
             board.count(count);
             if result >= 0 {
                 board.count(count + 1);
+                if op.kind == Kind::Ioctl && op.args[1] == start {
+                    board.count(STARTED);
+                }
             }
         }
         board.set(UNDER_WAY + self.number, 0);
