@@ -111,7 +111,7 @@ fn any_program() -> Outcome {
     ));
     // Fewer may be unlucky.
     match done {
-        0..WARM => Ok(()),
+        0..PROGRAMS => Ok(()),
         _ => guard.has_attacked(done),
     }
 }
