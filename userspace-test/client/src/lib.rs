@@ -60,8 +60,9 @@
 //! * From START to the end the audio thread takes no lock, allocates nothing, logs nothing, and calls the kernel to
 //!   sleep alone. All its memory is touched before. `SCHED_FIFO` where it is permitted
 //!   ([`Options::priority`]), and `RealtimeDenied` in the error callback where not.
-//! * One START in a stream's life. What a callback writes too late is not heard, and what it reads too late may be
-//!   newer than it should; that is one `Xrun`, and the frames that it cost are counted ([`Stats::missed`]).
+//! * One START in a stream's life, where the card lets a position skip what is lost ([`Stats::starts`] tells). What a
+//!   callback writes too late is not heard, and what it reads too late may be newer than it should; that is one
+//!   `Xrun`, and the frames that it cost are counted ([`Stats::missed`]).
 //! * A turn of the ring that the kernel itself has not seen is noticed by the PCM's timestamps, and is an `Xrun` too.
 //! * A callback that panics leaves silence and a `StreamInvalidated` error.
 //! * A card that is gone ends its streams with `DeviceNotAvailable`.
