@@ -16,6 +16,7 @@
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "hw/pci/msix.h"
+#include "system/cpus.h"
 #include "sgring_int.h"
 #include "trace.h"
 
@@ -65,9 +66,18 @@ static void sgring_vanish(SGRingState *s)
 
     trace_sgring_fault("vanished", s->faults.vanished);
     sgring_card_reset(s);
+    /*
+     * TCG looks up what is in a vCPU's TLB in the memory map as it is now: a
+     * vCPU that accesses a device after the map has changed, and before it
+     * flushes, hits another region or an assertion (iotlb_to_section).
+     */
+    pause_all_vcpus();
+    memory_region_transaction_begin();
     for (i = 0; i < s->faults.lids; i++) {
         memory_region_set_enabled(&s->faults.lid[i], s->faults.vanished);
     }
+    memory_region_transaction_commit();
+    resume_all_vcpus();
     if (!s->faults.vanished) {
         pci_device_reset(PCI_DEVICE(s));        /* as one put in anew */
     }

@@ -262,6 +262,11 @@ impl Vm {
         }
     }
 
+    /// Whether QEMU is gone: [`Vm::wait`] tells why.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.reap(Duration::ZERO)
+    }
+
     /// Sees to it that guest time goes on, under icount: to be called now and then by who waits for the guest.
     ///
     /// With `-icount sleep=off` it is QEMU's main loop that skips the time in which the guest is idle, once it is

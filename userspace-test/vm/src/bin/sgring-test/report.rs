@@ -405,7 +405,7 @@ mod tests {
         let mut unit = Recorder::new(&report, "unit", planned(&["a", "b", "c", "d"]));
         unit.case("a", Ok(()));
         unit.case("b", Err("off by 3\nframes".into()));
-        unit.case("c", Err(vec!["line"; 10].join("\n")));
+        unit.case("c", Err(["line"; 10].join("\n")));
         unit.verdict("d", "", Verdict::Skip("no".into()));
         unit.finish();
         let long = format!(

@@ -72,8 +72,8 @@ pub fn run(
     let output = vm.dir().join("stdout");
     let deadline = Instant::now() + patience;
     let mut served = Ok(());
-    // Nothing is asked any more: done, or a guest that has gone wrong, of which `wait` tells.
-    while Instant::now() < deadline {
+    // Nothing is asked any more: done, or a guest, QEMU or user that has had enough, of which `wait` tells.
+    while Instant::now() < deadline && !vm.has_ended() && !context.stopper.stopped() {
         vm.nudge();
         let word = match asked.recv_timeout(GLANCE) {
             Ok(word) if word == "done" => break,
