@@ -440,18 +440,20 @@ fn probe() -> Outcome {
             },
         )?)
     })?;
+    // Also before each: the last of the sweep, in which nothing failed, has nothing behind it.
+    let there = || -> Outcome {
+        if !device.is_bound() {
+            device.bind()?;
+        }
+        Ok(())
+    };
     checked(|failures| {
         failures.one_in(8).each(
             "unbind",
             &ERRORS,
-            || Ok(()),
+            there,
             |()| device.unbind(),
-            |(), _| {
-                if !device.is_bound() {
-                    device.bind()?;
-                }
-                Ok(())
-            },
+            |(), _| there(),
         )
     })
 }
