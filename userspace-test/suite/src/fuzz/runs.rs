@@ -2,7 +2,8 @@
 //! M4, M5, M15, M17: whatever an ordinary user does to the card's nodes and mappings, the kernel, the card and
 //! everybody else's memory are none the worse.
 //!
-//! The program `fuzz_user`. Without arguments: tests, as all here. With some (`NAME=VALUE`, HACKING.md tells): one program, or its shrinking.
+//! The program `fuzz_user`. Without arguments: tests, as all here. With some (`NAME=VALUE`, HACKING.md tells): one
+//! program, or its shrinking.
 
 use super::draw;
 use super::guard::{Guard, Ledger};
