@@ -339,6 +339,8 @@ impl PcmOps for Pcm {
             ring: frames,
             frame_bytes: params.buffer_bytes()?.checked_div(frames).ok_or(EINVAL)?,
         };
+        #[cfg(planted)]
+        crate::mm::planted::duration(frames, chosen.rate);
         if params.no_period_wakeup() && !position::is_countable(chosen.rate, frames) {
             return Err(EINVAL);
         }
@@ -455,10 +457,6 @@ impl PcmOps for Pcm {
         #[cfg(planted)]
         crate::mm::planted::trigger();
         let (stream, substream) = streams.first();
-        #[cfg(planted)]
-        if matches!(command, Trigger::Drain) {
-            crate::mm::planted::drain(substream.appl_ptr(), stream.frame_bytes.load(Relaxed));
-        }
         match command {
             Trigger::Start | Trigger::Resume | Trigger::Wake => {
                 streams.for_each(|stream, _| stream.remind())?;

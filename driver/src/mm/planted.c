@@ -155,7 +155,7 @@ struct page *snd_sgring_planted_behind(void)
 	return behind;
 }
 
-/* Whether to count with what the user says without a check. */
+/* Whether to count with what the user asks for without room for it. */
 bool snd_sgring_planted_overflow(void)
 {
 	return planted == OVERFLOW;

@@ -84,10 +84,12 @@ pub(super) fn behind(index: usize, count: usize) -> Option<*mut bindings::page> 
     (!page.is_null()).then_some(page)
 }
 
-/// A drain begins: the bytes up to where the client says it has written.
-pub(crate) fn drain(appl_ptr: u64, frame_bytes: u32) {
+/// How long a ring plays is counted in a word that is too short for it.
+pub(crate) fn duration(frames: u32, rate: u32) {
+    const MICROSECONDS: u32 = 1_000_000;
+
     // SAFETY: As in `made()`.
     if unsafe { c::snd_sgring_planted_overflow() } {
-        black_box(black_box(appl_ptr) * u64::from(frame_bytes));
+        black_box((black_box(frames) * MICROSECONDS).checked_div(rate));
     }
 }
