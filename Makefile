@@ -42,6 +42,7 @@ help:
 #:   make test-device  the device's tests once more, under AddressSanitizer and
 #:                 UBSan, and how many of its lines they run, and a minute of QEMU's
 #:                 own fuzzer; QEMU is built for each of the two first
+#:   make fuzz-device  that fuzzer alone
 #:   make bench    what the rings cost, in instructions, beside other memory, and
 #:                 what our cpal host does, beside cpal's own
 #:                   QUICK=1          few sizes
@@ -89,7 +90,7 @@ setup-debug setup-kasan: setup-%: kernel qemu programs
 	@$(tied) env KIND=$* scripts/driver --planted
 	@$(tied) env KIND=$* scripts/guest
 
-.PHONY: run test test-debug test-device bench shell
+.PHONY: run test test-debug test-device fuzz-device bench shell
 run: setup
 	+@$(tied) env SGRING_SETUP=no scripts/run
 test: setup apps
@@ -99,8 +100,10 @@ test-debug: $(addprefix setup-,$(or $(KIND),debug kasan))
 test-device: qemu programs
 	@$(tied) scripts/qemu checked
 	+@$(tied) scripts/in-root scripts/checked-device
+	+@$(MAKE) fuzz-device
+fuzz-device: qemu programs
 	@$(tied) scripts/qemu fuzz
-	+@$(tied) scripts/in-root scripts/fuzz-device
+	@$(tied) scripts/in-root scripts/fuzz-device
 bench: setup
 	+@$(tied) env SGRING_SETUP=no scripts/bench
 shell: setup
